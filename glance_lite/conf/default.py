@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of ``[DEFAULT]``: listening, identity, limits, stores and staging."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+from oslo_config import types as cfg_types
+
+from glance_lite.conf import types
+
+OPTS = [
+    cfg.HostAddressOpt(
+        'bind_host',
+        default='127.0.0.1',
+        help='Address to listen on. Without Keystone anything but a loopback address is refused '
+        'unless [api] allow_unauthenticated_network is set.',
+    ),
+    cfg.PortOpt('bind_port', default=9292, help='TCP port to listen on.'),
+    cfg.IntOpt(
+        'workers',
+        min=1,
+        max=64,
+        help='API worker processes. Unset: one for each processor, four at most.',
+    ),
+    cfg.IntOpt('backlog', default=4096, min=1, help='Connections that may wait to be accepted.'),
+    cfg.IntOpt(
+        'client_socket_timeout',
+        default=900,
+        min=1,
+        help='Seconds that a client may neither send nor take anything before it is cut off.',
+    ),
+    cfg.BoolOpt(
+        'api_only',
+        default=False,
+        help='Start no conductor beside the API; run glance-lite-conductor somewhere instead.',
+    ),
+    cfg.StrOpt(
+        'public_endpoint',
+        help='Base URL that clients use, for the links in answers. Unset: taken from the request.',
+    ),
+    cfg.IntOpt('limit_param_default', default=25, min=1, help='Images in a page by default.'),
+    cfg.IntOpt('api_limit_max', default=1000, min=1, help='Images in a page at most.'),
+    cfg.IntOpt(
+        'max_request_id_length',
+        default=64,
+        min=0,
+        max=255,
+        help='Characters of an x-openstack-request-id header that are accepted.',
+    ),
+    cfg.IntOpt(
+        'max_json_body_size',
+        default=1024 * 1024,
+        min=1024,
+        help='Bytes of a JSON request body at most.',
+    ),
+    cfg.IntOpt(
+        'image_size_cap',
+        default=1 << 40,
+        min=1,
+        max=1 << 60,
+        help='Bytes of image data at most, for uploads, staging and downloads alike.',
+    ),
+    cfg.IntOpt('image_property_quota', default=128, help='Properties of an image; below 0: any.'),
+    cfg.IntOpt('image_tag_quota', default=128, help='Tags of an image; below 0: any number.'),
+    cfg.StrOpt(
+        'hashing_algorithm',
+        default='sha512',
+        help='Algorithm of os_hash_value, any that hashlib knows with a fixed length.',
+    ),
+    cfg.BoolOpt(
+        'allow_anonymous_access',
+        default=False,
+        help='Let requests without a token read what anybody may see.',
+    ),
+    cfg.BoolOpt(
+        'show_image_direct_url',
+        default=False,
+        help='Show where the data of an image rests (direct_url). It tells of the inside.',
+    ),
+    cfg.BoolOpt(
+        'enable_image_import',
+        default=True,
+        help='Offer interoperable import. False removes the calls as if they did not exist.',
+    ),
+    cfg.Opt(
+        'enabled_import_methods',
+        type=types.LooseList(
+            item_type=cfg_types.String(choices=['glance-direct', 'web-download'])
+        ),
+        default=['glance-direct', 'web-download'],
+        help='Import methods that users may choose.',
+    ),
+    cfg.StrOpt(
+        'node_staging_uri',
+        default='file:///var/lib/glance-lite/staging',
+        help='Directory, as a file:// URI, where image data waits between upload and import. '
+        'It should be on the file system of the stores, as data then moves by a link. '
+        '[os_glance_staging_store] filesystem_store_datadir, if set, comes first.',
+    ),
+    cfg.Opt(
+        'enabled_backends',
+        type=types.LooseDict(value_type=cfg_types.String()),
+        default={},
+        sample_default='fast:file, archive:file',
+        help='Stores as id:type pairs; each has a section named after its id. Empty: one store '
+        'from [glance_store].',
+    ),
+]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Register the options of ``[DEFAULT]`` on ``conf``."""
+    conf.register_opts(OPTS)
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return the options for the sample generator."""
+    return [('DEFAULT', OPTS)]

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of imports: plugins and their order, tasks, conductors, format checks."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+from glance_lite.conf import types
+
+IMAGE_IMPORT_OPTS = [
+    cfg.Opt(
+        'image_import_plugins',
+        type=types.LooseList(),
+        default=[],
+        sample_default=['no_op'],
+        help='Import plugins in the order in which they run, by their names in the entry point '
+        'namespace glance.image_import.plugins. A name that cannot be loaded stops the start.',
+    ),
+]
+
+IMPORT = [
+    cfg.IntOpt(
+        'deadline',
+        default=86400,
+        min=1,
+        help='Seconds that one import may take from its request to its end.',
+    ),
+    cfg.IntOpt(
+        'max_attempts',
+        default=5,
+        min=1,
+        help='How often conductors may start or resume an import before it fails.',
+    ),
+    cfg.BoolOpt(
+        'trace_plugins',
+        default=False,
+        help='Log each call of a plugin with its arguments, at level DEBUG.',
+    ),
+]
+
+TASK = [
+    cfg.IntOpt(
+        'task_time_to_live',
+        default=48,
+        min=1,
+        help='Hours that a finished task can still be read.',
+    ),
+    cfg.StrOpt(
+        'task_executor',
+        default='taskflow',
+        choices=['taskflow'],
+        help='What runs tasks. There is one.',
+    ),
+]
+
+TASKFLOW_EXECUTOR = [
+    cfg.IntOpt(
+        'max_workers',
+        default=10,
+        min=1,
+        max=256,
+        help='Imports that one conductor runs at once.',
+    ),
+    cfg.StrOpt(
+        'engine_mode',
+        default='serial',
+        choices=['serial', 'parallel'],
+        help="Accepted for Glance's files. The steps of an import run one after another anyhow.",
+    ),
+]
+
+CONDUCTOR = [
+    cfg.FloatOpt(
+        'lease',
+        default=5.0,
+        min=1.0,
+        max=300.0,
+        help='Seconds after its last sign of life that a conductor keeps its imports. Then '
+        'another resumes them.',
+    ),
+    cfg.FloatOpt(
+        'poll_interval',
+        default=0.2,
+        min=0.01,
+        max=60.0,
+        help='Seconds between two looks at the job board when idle.',
+    ),
+]
+
+IMAGE_FORMAT = [
+    cfg.Opt(
+        'disk_formats',
+        type=types.LooseList(),
+        default=['ami', 'ari', 'aki', 'vhd', 'vhdx', 'vmdk', 'raw', 'qcow2', 'vdi', 'iso',
+                 'ploop', 'gpt'],
+        help='Disk formats that an image may have.',
+    ),
+    cfg.Opt(
+        'container_formats',
+        type=types.LooseList(),
+        default=['ami', 'ari', 'aki', 'bare', 'ovf', 'ova', 'docker', 'compressed'],
+        help='Container formats that an image may have.',
+    ),
+    cfg.BoolOpt(
+        'require_image_format_match',
+        default=True,
+        help='Refuse data whose content is of another format than disk_format says.',
+    ),
+    cfg.Opt(
+        'gpt_safety_checks_nonfatal',
+        type=types.LooseList(),
+        default=[],
+        help='Safety checks of GPT partition tables that only warn.',
+    ),
+    cfg.Opt(
+        'vmdk_allowed_types',
+        type=types.LooseList(),
+        default=['streamOptimized', 'monolithicSparse'],
+        help='VMDK create types that are accepted. Flat types can name files of the host.',
+    ),
+]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Register every group of this module on ``conf``."""
+    for group, opts in list_opts():
+        conf.register_opts(opts, group=group)
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return the options for the sample generator."""
+    return [
+        ('import', IMPORT),
+        ('task', TASK),
+        ('taskflow_executor', TASKFLOW_EXECUTOR),
+        ('conductor', CONDUCTOR),
+        ('image_format', IMAGE_FORMAT),
+        ('image_import_opts', IMAGE_IMPORT_OPTS),
+    ]

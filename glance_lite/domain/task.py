@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The task record: what an import was asked to do, how far it is, and how it ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import Any
+
+PENDING = 'pending'
+PROCESSING = 'processing'
+SUCCESS = 'success'
+FAILURE = 'failure'
+FINAL = frozenset({SUCCESS, FAILURE})
+
+#: The task type of an interoperable import (the name that clients of the Images API know).
+IMAGE_IMPORT = 'api_image_import'
+
+
+@dataclasses.dataclass
+class Task:
+    """One import. ``input`` is the request as given; ``plan`` is what the service made of it.
+
+    ``plan`` has ``method`` (name), ``uri`` (web-download), ``stores`` (ids), ``all_stores_must_succeed``,
+    ``plugins`` (names in order) and ``validation`` (the hash to expect, or None). ``caller`` is
+    the identity without a token. ``progress`` and ``error`` are shown to the owner.
+    """
+
+    task_id: str
+    image_id: str | None
+    owner: str | None
+    type: str = IMAGE_IMPORT
+    status: str = PENDING
+    user_id: str | None = None
+    request_id: str | None = None
+    input: dict[str, Any] = dataclasses.field(default_factory=dict)
+    plan: dict[str, Any] = dataclasses.field(default_factory=dict)
+    caller: dict[str, Any] = dataclasses.field(default_factory=dict)
+    result: dict[str, Any] | None = None
+    message: str = ''
+    error: dict[str, Any] | None = None
+    progress: dict[str, Any] | None = None
+    attempts: int = 0
+    cancel_requested: bool = False
+    deadline_ms: int | None = None
+    created_at: datetime.datetime | None = None
+    updated_at: datetime.datetime | None = None
+    expires_at: datetime.datetime | None = None
