@@ -23,15 +23,15 @@ _opts: list[cfg.Opt] = [
         'allowed_schemes',
         type=conf_types.LooseList(),
         default=['http', 'https'],
-        help='URL schemes that may be fetched. Empty means http and https, as the service speaks no '
+        help='URL schemes that may be fetched. Empty means http and https; the service speaks no '
         'other.',
     ),
     cfg.Opt(
         'disallowed_schemes',
         type=conf_types.LooseList(),
         default=[],
-        help='URL schemes that are refused. An entry that allowed_schemes also has is refused, with '
-        'a warning at start.',
+        help='URL schemes that are refused, even if allowed_schemes has them too, which gives a '
+        'warning at start.',
     ),
     cfg.Opt(
         'allowed_hosts',
@@ -57,9 +57,9 @@ _opts: list[cfg.Opt] = [
         type=conf_types.LooseList(),
         default=[],
         help='Networks (CIDR) that may be fetched from although they are not public: private, '
-        'loopback, link-local, shared (100.64.0.0/10), reserved or multicast. Without an entry here '
-        'or in allowed_hosts all of them are refused by the address that a name resolves to. Unlike '
-        'allowed_hosts, this closes no other host.',
+        'loopback, link-local, shared (100.64.0.0/10), reserved or multicast. Without an entry '
+        'here or in allowed_hosts all of them are refused, by the address that a name resolves '
+        'to. Unlike allowed_hosts, this closes no other host.',
     ),
     cfg.Opt(
         'allowed_ports',
@@ -72,15 +72,15 @@ _opts: list[cfg.Opt] = [
         'disallowed_ports',
         type=conf_types.LooseList(types.Integer(1, 65535)),
         default=[],
-        help='Ports that are refused. An entry that allowed_ports also has is refused, with a '
-        'warning at start.',
+        help='Ports that are refused, even if allowed_ports has them too, which gives a warning at '
+        'start.',
     ),
     cfg.FloatOpt(
         'resolve_timeout',
         default=5.0,
         min=0.1,
-        help='Seconds to wait for the addresses of a host name. A name without an answer by then is '
-        'refused.',
+        help='Seconds to wait for the addresses of a host name. A name without an answer by then '
+        'is refused.',
     ),
 ]
 

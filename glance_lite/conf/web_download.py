@@ -70,8 +70,8 @@ _opts: list[cfg.Opt] = [
         'minimum_rate',
         default=64,
         min=0,
-        help='Bytes per second below which a source counts as idle, taken over idle_timeout seconds '
-        'of waiting for it. 0 accepts any trickle.',
+        help='Bytes per second below which a source counts as idle, taken over idle_timeout '
+        'seconds of waiting for it. 0 accepts any trickle.',
     ),
     cfg.IntOpt(
         'retries',
@@ -101,8 +101,8 @@ _opts: list[cfg.Opt] = [
     cfg.BoolOpt(
         'require_framing',
         default=True,
-        help='Refuse a source that gives neither Content-Length nor chunked framing, as a body that '
-        'was cut could not be told from a whole one.',
+        help='Refuse a source that gives neither Content-Length nor chunked framing, as a body '
+        'that was cut could not be told from a whole one.',
     ),
     cfg.StrOpt(
         'user_agent',

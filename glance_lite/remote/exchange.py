@@ -14,50 +14,22 @@ from __future__ import annotations
 import dataclasses
 import http.client
 import re
-import select
 import socket
 import ssl
-import time
 import urllib.parse
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from glance_lite.exceptions import ImportFailed
 from glance_lite.remote import resolver, sockets, urls
 from glance_lite.remote.addresses import Address
+from glance_lite.remote.answer import Answer, AttemptFailed, check_answer
 from glance_lite.remote.options import SECTION, HttpOptions
 from glance_lite.remote.url_filter import UrlFilter, UrlRefused
 from glance_lite.remote.urls import CheckedUrl
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-#: Statuses worth another try besides 5xx (RFC 9110 section 15.5.9, RFC 6585 section 4).
-PASSING = frozenset({408, 425, 429})
-#: A read returns what it has after this long, or when nothing more is there at once.
-FILL_SECONDS = 0.25
-FILL_GAP_SECONDS = 0.02
-
-
-class AttemptFailed(ImportFailed):
-    """An attempt failed; ``passing`` tells whether the next may succeed within this import.
-
-    ``wait_seconds`` is what the source asked to wait (Retry-After).
-    """
-
-    def __init__(
-        self,
-        code: str,
-        message: str,
-        *,
-        passing: bool,
-        retryable: bool | None = None,
-        wait_seconds: float | None = None,
-    ) -> None:
-        super().__init__(code, message, retryable=retryable)
-        self.passing = passing
-        self.wait_seconds = wait_seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,82 +44,7 @@ class Client:
     should_stop: Callable[[], None]
 
 
-class Exchange:
-    """An open answer with status 200 or 206, ready to be read once."""
-
-    def __init__(
-        self,
-        checked: CheckedUrl,
-        response: urllib3.HTTPResponse,
-        connection: HTTPConnection,
-        sock: socket.socket,
-        source: str,
-    ) -> None:
-        self.checked = checked
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
-        self._response = response
-        self._connection = connection
-        self._sock = sock
-        self._source = source
-        self._failure: AttemptFailed | None = None
-
-    @property
-    def body_bytes(self) -> int | None:
-        """Bytes that this answer announces, or None when it is chunked or unframed."""
-        length = self.headers.get('content-length')
-        return None if length is None or 'transfer-encoding' in self.headers else int(length)
-
-    def readinto(self, view: memoryview) -> int:
-        """Fill ``view`` as far as bytes come without a pause; 0 means the whole body was read.
-
-        :raises AttemptFailed: ``source_truncated`` or ``source_timeout``.
-        """
-        if self._failure is not None:
-            raise self._failure
-        filled, ends_at = 0, time.monotonic() + FILL_SECONDS
-        try:
-            while filled < len(view):
-                data = self._response.read1(len(view) - filled, decode_content=False)
-                if not data:
-                    break
-                view[filled : filled + len(data)] = data
-                filled += len(data)
-                if time.monotonic() > ends_at or not self._more_at_once():
-                    break
-        except sockets.Stalled:
-            self._failure = AttemptFailed(
-                'source_timeout', f'The source {self._source} stopped sending.', passing=True
-            )
-        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
-            self._failure = AttemptFailed(
-                'source_truncated',
-                f'The source {self._source} sent less than it announced.',
-                passing=True,
-            )
-        if self._failure is not None and not filled:
-            raise self._failure
-        return filled
-
-    def close(self) -> None:
-        """Drop the connection, whatever was read."""
-        self._response.close()
-        self._connection.close()
-
-    def _more_at_once(self) -> bool:
-        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
-            return True
-        descriptor = self._sock.fileno()
-        if descriptor < 0:
-            return False
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        return bool(poll.poll(FILL_GAP_SECONDS * 1000))
-
-
-def get(
-    client: Client, url: str, headers: Mapping[str, str], secrets: Mapping[str, str]
-) -> Exchange:
+def get(client: Client, url: str, headers: Mapping[str, str], secrets: Mapping[str, str]) -> Answer:
     """Ask for ``url`` and follow redirects to an answer with a body.
 
     :param headers: sent on each hop.
@@ -161,13 +58,16 @@ def get(
         secrets['Authorization'] = first.authorization
     for _ in range(client.options.max_redirects + 1):
         own = secrets if _same_party(first, checked) else {}
-        exchange = _ask(client, checked, {**headers, **own}, first)
-        if exchange.status not in REDIRECTS:
-            return _accept(exchange, client.options, first.masked)
+        answer = _ask(client, checked, {**headers, **own}, first)
         try:
-            checked = _redirect(client, checked, exchange.headers.get('location'), first)
-        finally:
-            exchange.close()
+            if answer.status not in REDIRECTS:
+                check_answer(answer, client.options, first.masked)
+                return answer
+            checked = _redirect(client, checked, answer.headers.get('location'), first)
+        except BaseException:
+            answer.close()
+            raise
+        answer.close()
     raise AttemptFailed(
         'source_http_error',
         f'The source {first.masked} redirects more than {client.options.max_redirects} times '
@@ -228,7 +128,7 @@ def _refused_redirect(first: CheckedUrl, error: UrlRefused) -> UrlRefused:
 
 def _ask(
     client: Client, checked: CheckedUrl, headers: Mapping[str, str], first: CheckedUrl
-) -> Exchange:
+) -> Answer:
     options = client.options
     proxy = options.proxy_for(checked)
     patience = sockets.Patience(client.should_stop)
@@ -257,7 +157,7 @@ def _ask(
             raise
         raise failure from error
     patience.begin_body(options.idle_timeout, options.minimum_rate)
-    return Exchange(checked, response, connection, sock, first.masked)
+    return Answer(checked, response, connection, sock, first.masked)
 
 
 def _addresses(
@@ -350,65 +250,3 @@ def _unreachable(source: str) -> AttemptFailed:
         f'The source {source} cannot be reached, or does not answer as a web server.',
         passing=True,
     )
-
-
-def _accept(exchange: Exchange, options: HttpOptions, source: str) -> Exchange:
-    try:
-        _check_answer(exchange, options, source)
-    except BaseException:
-        exchange.close()
-        raise
-    return exchange
-
-
-def _check_answer(exchange: Exchange, options: HttpOptions, source: str) -> None:
-    status, headers = exchange.status, exchange.headers
-    if status not in (200, 206, 416):
-        passing = status >= 500 or status in PASSING
-        known = status in http.client.responses
-        name = f' {http.client.responses[status]}' if known else ''
-        raise AttemptFailed(
-            'source_http_error',
-            f'The source {source} answered {status}{name}.',
-            passing=passing,
-            retryable=passing,
-            wait_seconds=_retry_after(headers) if passing else None,
-        )
-    trouble = _framing_trouble(headers, options)
-    if trouble:
-        raise AttemptFailed(
-            'source_http_error',
-            f'The source {source} {trouble}.',
-            passing=False,
-            retryable=False,
-        )
-
-
-def _framing_trouble(headers: Mapping[str, str], options: HttpOptions) -> str | None:
-    encoding = headers.get('content-encoding', 'identity').strip().lower()
-    if encoding not in ('', 'identity'):
-        return 'sent encoded content (Content-Encoding), although it was asked for the bytes as is'
-    transfer = headers.get('transfer-encoding')
-    if transfer is not None:
-        chunked = transfer.strip().lower() == 'chunked'
-        return None if chunked else 'used a Transfer-Encoding that is not chunked'
-    length = headers.get('content-length')
-    if length is None:
-        if options.require_framing:
-            return (
-                'gave neither Content-Length nor chunked framing, so a cut body could not be told '
-                f'from a whole one ({SECTION} require_framing)'
-            )
-        return None
-    return None if re.fullmatch('[0-9]{1,18}', length) else 'sent a malformed Content-Length'
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read Retry-After (RFC 9110 section 10.2.3) as seconds from now."""
-    value = headers.get('retry-after', '').strip()
-    if re.fullmatch('[0-9]{1,9}', value):
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return None

@@ -8,8 +8,8 @@ section 8.8) that it still has the same bytes.
 What a user may learn (the service must not serve as a port scanner): a name without an address, a
 closed port, a silent one, an unroutable one and one that is no web server give one code and one
 sentence, after the same retries. Only the filter's refusals, statuses, certificates and stalls of
-real web servers are told apart. One GET with its redirects is ``exchange.py``; what happens to the
-bytes is the caller's.
+real web servers are told apart. One GET with its redirects is ``exchange.py``, its body
+``answer.py``; what happens to the bytes is the caller's.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from oslo_log import log as logging
 
 from glance_lite.exceptions import ImportFailed
 from glance_lite.remote import exchange
+from glance_lite.remote.answer import Answer, AttemptFailed
 from glance_lite.remote.options import MAX_BACKOFF_SECONDS, HttpOptions
 from glance_lite.remote.url_filter import UrlFilter
 from glance_lite.remote.urls import CheckedUrl, mask_url
@@ -76,7 +77,7 @@ class HttpSource:
         self._url = url
         self._max_bytes = max_bytes
         self._secrets = dict(headers or {})
-        self._exchange: exchange.Exchange | None = None
+        self._answer: Answer | None = None
         self._validator: str | None = None
         self._skip = 0
         self._done = False
@@ -104,11 +105,11 @@ class HttpSource:
 
         :raises ImportFailed: with the codes of a source; see :meth:`readinto`.
         """
-        while self._exchange is None and not self._done:
+        while self._answer is None and not self._done:
             self._client.should_stop()
             try:
                 self._begin()
-            except exchange.AttemptFailed as error:
+            except AttemptFailed as error:
                 self._recover(error)
         return self
 
@@ -125,7 +126,7 @@ class HttpSource:
             self._client.should_stop()
             try:
                 count = self._read(view)
-            except exchange.AttemptFailed as error:
+            except AttemptFailed as error:
                 self._recover(error)
                 continue
             if count or self._done:
@@ -140,16 +141,16 @@ class HttpSource:
 
     def close(self) -> None:
         """Drop the connection. May be called at any time and more than once."""
-        if self._exchange is not None:
-            self._exchange.close()
-            self._exchange = None
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
 
     def _read(self, view: memoryview) -> int:
-        assert self._exchange is not None
+        assert self._answer is not None
         if self._skip:
-            self._skip -= self._exchange.readinto(view[: self._skip])
+            self._skip -= self._answer.readinto(view[: self._skip])
             return 0
-        count = self._exchange.readinto(view)
+        count = self._answer.readinto(view)
         if not count:
             self._finish()
         self._check_cap(self.bytes_read + count)
@@ -183,9 +184,9 @@ class HttpSource:
         except BaseException:
             answer.close()
             raise
-        self._exchange = answer
+        self._answer = answer
 
-    def _start(self, answer: exchange.Exchange) -> None:
+    def _start(self, answer: Answer) -> None:
         if answer.status != 200:
             raise self._failure(
                 'source_http_error',
@@ -200,7 +201,7 @@ class HttpSource:
         self.final_url = answer.checked.masked
         self._validator = _strong_validator(answer.headers)
 
-    def _resume(self, answer: exchange.Exchange) -> None:
+    def _resume(self, answer: Answer) -> None:
         theirs = _strong_validator(answer.headers)
         if answer.status == 200:
             # The source ignores ranges. If it vouches for the same bytes, pass over what we have.
@@ -222,7 +223,7 @@ class HttpSource:
         self.content_length = total
         self._skip = 0
 
-    def _recover(self, error: exchange.AttemptFailed) -> None:
+    def _recover(self, error: AttemptFailed) -> None:
         """Wait for the next attempt, or raise ``error`` if there must be none."""
         self.close()
         if self.bytes_read - self._failed_at >= PROGRESS_BYTES:
@@ -238,7 +239,9 @@ class HttpSource:
             raise error
         growing = options.retry_backoff * 2.0 ** min(self._failures - 1, 16)
         seconds = max(min(growing, MAX_BACKOFF_SECONDS), error.wait_seconds or 0.0)
-        LOG.warning('Trying again in %.1f s at byte %d: %s', seconds, self.bytes_read, error.message)
+        LOG.warning(
+            'Trying again in %.1f s at byte %d: %s', seconds, self.bytes_read, error.message
+        )
         self.retries += 1
         self._pause(seconds)
 
@@ -256,13 +259,11 @@ class HttpSource:
                 f'{self._max_bytes} bytes.',
             )
 
-    def _changed(self) -> exchange.AttemptFailed:
+    def _changed(self) -> AttemptFailed:
         return self._failure('source_changed', 'changed during the download', passing=False)
 
-    def _failure(self, code: str, what: str, *, passing: bool) -> exchange.AttemptFailed:
-        return exchange.AttemptFailed(
-            code, f'The source {mask_url(self._url)} {what}.', passing=passing
-        )
+    def _failure(self, code: str, what: str, *, passing: bool) -> AttemptFailed:
+        return AttemptFailed(code, f'The source {mask_url(self._url)} {what}.', passing=passing)
 
 
 def _strong_validator(headers: Mapping[str, str]) -> str | None:

@@ -16,7 +16,7 @@ from glance_lite import __version__
 from glance_lite.conf import web_download
 from glance_lite.exceptions import ConfigError
 from glance_lite.remote import urls
-from glance_lite.remote.url_filter import HostList
+from glance_lite.remote.url_filter import NO_HOSTS, HostList
 from glance_lite.remote.urls import CheckedUrl
 
 SECTION = f'[{web_download.GROUP}]'
@@ -29,7 +29,7 @@ class HttpOptions:
 
     http_proxy: CheckedUrl | None = None
     https_proxy: CheckedUrl | None = None
-    no_proxy: HostList = HostList()
+    no_proxy: HostList = NO_HOSTS
     ca_file: str | None = None
     insecure: bool = False
     connect_timeout: float = 10.0
@@ -57,9 +57,18 @@ class HttpOptions:
             **{
                 name: group[name]
                 for name in (
-                    'ca_file', 'insecure', 'connect_timeout', 'read_timeout', 'idle_timeout',
-                    'minimum_rate', 'retries', 'retry_backoff', 'max_redirects',
-                    'allow_redirect_to_http', 'require_framing', 'user_agent',
+                    'ca_file',
+                    'insecure',
+                    'connect_timeout',
+                    'read_timeout',
+                    'idle_timeout',
+                    'minimum_rate',
+                    'retries',
+                    'retry_backoff',
+                    'max_redirects',
+                    'allow_redirect_to_http',
+                    'require_framing',
+                    'user_agent',
                 )
             },
         )

@@ -19,8 +19,8 @@ from glance_lite.remote.addresses import Address
 
 TICK_SECONDS = 0.25
 
-#: A resolver: host, a bound in seconds and a hook to call while it waits (it may raise) -> addresses
-#: in the order to try. Collaborators and tests may hand in their own.
+#: A resolver: host, a bound in seconds and a hook to call while it waits (it may raise) ->
+#: addresses in the order to try. Collaborators and tests may hand in their own.
 Resolver = Callable[[str, float, Callable[[], None]], list[Address]]
 
 #: Lookups that hang in the C library cannot be stopped, so their number is bounded.
@@ -35,9 +35,7 @@ class NameNotResolved(Exception):
         self.temporary = temporary
 
 
-def resolve(
-    host: str, timeout_seconds: float, should_stop: Callable[[], None]
-) -> list[Address]:
+def resolve(host: str, timeout_seconds: float, should_stop: Callable[[], None]) -> list[Address]:
     """Return the addresses of ``host``, each once, in the order of the system.
 
     :raises NameNotResolved: when there is none, or no answer within ``timeout_seconds``.
@@ -47,9 +45,7 @@ def resolve(
         raise NameNotResolved(host, temporary=True)
     answers: queue.SimpleQueue[list[Address] | Exception] = queue.SimpleQueue()
     try:
-        threading.Thread(
-            target=_look_up, args=(host, answers), name='resolve', daemon=True
-        ).start()
+        threading.Thread(target=_look_up, args=(host, answers), name='resolve', daemon=True).start()
     except RuntimeError:
         _slots.release()
         raise NameNotResolved(host, temporary=True) from None

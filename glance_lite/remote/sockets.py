@@ -100,7 +100,7 @@ class PatientSocket(socket.socket):
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         """Read as a socket does, in ticks."""
-        return _in_ticks(self, self.patience, super().recv_into, *args, **kwargs)
+        return _in_ticks(self, self.patience, super().recv_into, *args, **kwargs) or 0
 
 
 def tls_socket_class(patience: Patience) -> type[ssl.SSLSocket]:
@@ -108,7 +108,7 @@ def tls_socket_class(patience: Patience) -> type[ssl.SSLSocket]:
 
     class PatientTlsSocket(ssl.SSLSocket):
         def recv_into(self, *args: Any, **kwargs: Any) -> int:
-            return _in_ticks(self, patience, super().recv_into, *args, **kwargs)
+            return _in_ticks(self, patience, super().recv_into, *args, **kwargs) or 0
 
         def do_handshake(self, block: bool = False) -> None:
             _in_ticks(self, patience, super().do_handshake, block)
@@ -117,8 +117,12 @@ def tls_socket_class(patience: Patience) -> type[ssl.SSLSocket]:
 
 
 def _in_ticks(
-    sock: socket.socket, patience: Patience, operation: Callable[..., Any], *args: Any, **kw: Any
-) -> Any:
+    sock: socket.socket,
+    patience: Patience,
+    operation: Callable[..., int | None],
+    *args: Any,
+    **kw: Any,
+) -> int | None:
     while True:
         began = time.monotonic()
         tick = patience.tick_seconds()

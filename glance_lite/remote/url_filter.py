@@ -3,15 +3,15 @@
 
 What is decided here, and nothing else decides:
 
-- A URL is judged twice: as it is written (:meth:`UrlFilter.check_url`, no network), and by **every**
-  address that its host resolves to (:meth:`UrlFilter.permitted_addresses`). One refused address
-  refuses the host, even if others would be permitted: a name that points to both sides is a mistake
-  or a trick. Connections go only to addresses that were returned here, and each redirect is judged
-  in the same way.
+- A URL is judged twice: as it is written (:meth:`UrlFilter.check_url`, no network), and by
+  **every** address that its host resolves to (:meth:`UrlFilter.permitted_addresses`). One refused
+  address refuses the host, even if others would be permitted: a name that points to both sides is a
+  mistake or a trick. Connections go only to addresses that were returned here, and each redirect is
+  judged in the same way.
 - Addresses that are not public are refused, unless ``permitted_networks`` or an address or network
   in ``allowed_hosts`` holds them. An exact *name* in ``allowed_hosts`` opens private and loopback
-  addresses for this name (a Glance configuration with ``allowed_hosts = [mirror]`` goes on working),
-  but not link-local ones, where clouds keep their metadata. A ``*.suffix`` opens none.
+  addresses for this name (so a Glance file with ``allowed_hosts = [mirror]`` goes on working), but
+  not link-local ones, where clouds keep their metadata. A ``*.suffix`` opens none.
 - What is disallowed wins over what is allowed.
 - A name without an address is refused: a filter that cannot be evaluated refuses.
 
@@ -99,6 +99,9 @@ class HostList:
         )
 
 
+NO_HOSTS = HostList()
+
+
 @dataclasses.dataclass(frozen=True)
 class UrlFilter:
     """The rules of ``[import_filtering_opts]``, parsed. Safe to share between threads.
@@ -108,9 +111,9 @@ class UrlFilter:
 
     allowed_schemes: frozenset[str] = SPOKEN_SCHEMES
     disallowed_schemes: frozenset[str] = frozenset()
-    allowed_hosts: HostList = HostList()
-    disallowed_hosts: HostList = HostList()
-    permitted_networks: HostList = HostList()
+    allowed_hosts: HostList = NO_HOSTS
+    disallowed_hosts: HostList = NO_HOSTS
+    permitted_networks: HostList = NO_HOSTS
     allowed_ports: frozenset[int] = frozenset({80, 443})
     disallowed_ports: frozenset[int] = frozenset()
     resolve_timeout_seconds: float = 5.0
@@ -285,5 +288,8 @@ def _warn_of_both(what: str, allowed: Iterable[object], disallowed: Iterable[obj
     if both:
         LOG.warning(
             '%s allowed_%s and disallowed_%s both list %s: refused',
-            SECTION, what, what, ', '.join(sorted(both)),
+            SECTION,
+            what,
+            what,
+            ', '.join(sorted(both)),
         )

@@ -135,7 +135,7 @@ def mask_url(url: object) -> str:
     if not isinstance(url, str):
         return '(not a string)'
     text = ''.join(c if c.isprintable() and not c.isspace() else '?' for c in url)
-    text, hashed, _ = text.partition('#')
+    text = text.partition('#')[0]
     text, question, query = text.partition('?')
     scheme = re.match(r'(?:[A-Za-z][A-Za-z0-9+.-]*:)?[/\\]*', text)
     start = scheme.end() if scheme else 0
@@ -209,7 +209,7 @@ def _target(rest: str) -> str:
     path, _, _ = rest.partition('#')
     if not path.startswith('/'):
         path = '/' + path
-    return path if path.isascii() else urllib.parse.quote(path, safe="%/:=&?~#+!$,;'@()*[]\"<>|^`{}")
+    return ''.join(char if char.isascii() else urllib.parse.quote(char) for char in path)
 
 
 def _basic(userinfo: str) -> str:
