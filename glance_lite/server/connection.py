@@ -101,8 +101,6 @@ class Connection(wsgi.HttpProtocol):
             self._unread_bytes = None
             status = refused.answer.code
             self._send(refused.answer, False)
-        if self.close_connection and self._unread_bytes != 0:
-            self._linger()
         if self._options.access_log:
             self._options.access_log(
                 AccessRecord(
@@ -114,6 +112,8 @@ class Connection(wsgi.HttpProtocol):
                     time.monotonic() - began,
                 )
             )
+        if self.close_connection and self._unread_bytes != 0:
+            self._linger()
 
     def _read_head(self) -> None:
         reader = self.rfile
