@@ -95,10 +95,10 @@ def update(
     image_id: str,
     *,
     from_status: str | Iterable[str] | None = None,
-    import_task_id: str | None = None,
+    held_by: str | None = None,
     **values: Any,
 ) -> bool:
-    """Set columns; True if the image was in ``from_status`` (and held by that import task).
+    """Set columns; True if the image was in ``from_status`` and ``held_by`` that import task.
 
     A new ``status`` that may not follow ``from_status`` is a programming error.
     """
@@ -109,8 +109,8 @@ def update(
         conditions.append(table.c.status.in_(allowed))
         new = values.get('status')
         assert new is None or all(old == new or domain.may_follow(old, new) for old in allowed)
-    if import_task_id is not None:
-        conditions.append(table.c.import_task_id == import_task_id)
+    if held_by is not None:
+        conditions.append(table.c.import_task_id == held_by)
     values.setdefault('updated_at', utcnow())
     result = session.execute(table.update().where(*conditions).values(**values))
     return result.rowcount == 1

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All options together: registering them on a conf, and the lists for the sample files.
+
+Options of stores and plugins stand beside their classes; they join when those are loaded.
+"""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+from oslo_log import log
+
+from glance_lite.conf import api, default, image_import, import_filtering, web_download
+
+#: Files read when none is named, from the first directory that has them.
+API_CONF = 'glance-api.conf'
+IMPORT_CONF = 'glance-image-import.conf'
+
+_MODULES = (default, api, image_import, import_filtering, web_download)
+
+
+def register_all(conf: cfg.ConfigOpts) -> None:
+    """Register every option of the core on ``conf``."""
+    for module in _MODULES:
+        module.register_opts(conf)
+
+
+def list_api_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return what ``etc/glance-api.conf.sample`` shows."""
+    return [
+        (group, opts)
+        for module in _MODULES
+        for group, opts in module.list_opts()
+        if group not in _IMPORT_GROUPS
+    ]
+
+
+def list_import_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return what ``etc/glance-image-import.conf.sample`` shows of the core."""
+    return [
+        (group, opts)
+        for module in _MODULES
+        for group, opts in module.list_opts()
+        if group in _IMPORT_GROUPS
+    ]
+
+
+def register_logging(conf: cfg.ConfigOpts) -> None:
+    """Register oslo.log's options with levels that keep libraries quiet."""
+    log.register_options(conf)
+    log.set_defaults(
+        default_log_levels=[
+            *log.get_default_log_levels(),
+            'alembic=WARNING',
+            'taskflow=WARNING',
+            'glance_lite.conductor.taskflow=ERROR',
+        ]
+    )
+
+
+_IMPORT_GROUPS = frozenset({'image_import_opts', 'import_filtering_opts'})

@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an import does: ``flow`` plans it, ``steps`` do it, ``methods`` say how bytes come.
+
+Who runs it, and what becomes of a failed one, is decided in ``conductor``.
+"""

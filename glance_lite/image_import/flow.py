@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan of an import: a linear TaskFlow flow. Building it changes nothing.
+
+Everything that decides the plan is in the task's record, so any conductor builds the same flow
+again after a crash::
+
+    confirm-claim -> use-staged | download -> verify-staged
+      -> run-plugin:<name> [-> keep-path:<name>] ... -> measure-data
+      -> copy-to-store:<store> ... -> activate-image -> delete-staged -> complete-task
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import Any
+
+from taskflow.patterns import linear_flow
+
+from glance_lite.context import RequestContext
+from glance_lite.image_import import methods, surface
+from glance_lite.image_import.run import ImportRun
+from glance_lite.image_import.steps.activate_image import ActivateImage
+from glance_lite.image_import.steps.complete_task import CompleteTask
+from glance_lite.image_import.steps.confirm_claim import ConfirmClaim
+from glance_lite.image_import.steps.copy_to_store import CopyToStore
+from glance_lite.image_import.steps.delete_staged import DeleteStaged
+from glance_lite.image_import.steps.keep_path import KeepPath
+from glance_lite.image_import.steps.measure_data import MeasureData
+from glance_lite.image_import.steps.verify_staged import VerifyStaged
+from glance_lite.services import Services
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportFlow:
+    """The flow, and which of its atoms belong to which plugin."""
+
+    flow: linear_flow.Flow
+    plugin_of: dict[str, str]
+
+
+def build_flow(services: Services, run: ImportRun) -> ImportFlow:
+    """Return the flow of an import.
+
+    :raises ImportFailed: a plugin or a store of the plan is not here.
+    """
+    plan = run.task.plan
+    require_match = services.conf.image_format.require_image_format_match
+    stores = [services.stores.get(store_id) for store_id in plan['stores']]
+    flow = linear_flow.Flow('image-import')
+    flow.add(
+        ConfirmClaim(run, services.db),
+        methods.stage(services, run),
+        VerifyStaged(run, services.db, require_match),
+    )
+    plugin_of = _add_plugins(flow, services, run)
+    flow.add(
+        MeasureData(run, services.db, services.staging, require_match, bool(plugin_of)),
+        *(
+            CopyToStore(run, store, number, plan['all_stores_must_succeed'])
+            for number, store in enumerate(stores)
+        ),
+        ActivateImage(run, services.db, services.stores, len(stores)),
+        DeleteStaged(run, services.db, services.staging),
+        CompleteTask(run, services.db, time_to_live(services)),
+    )
+    return ImportFlow(flow, plugin_of)
+
+
+def time_to_live(services: Services) -> datetime.timedelta:
+    """Return how long a finished task can be read."""
+    return datetime.timedelta(hours=services.conf.task.task_time_to_live)
+
+
+def _add_plugins(
+    flow: linear_flow.Flow, services: Services, run: ImportRun
+) -> dict[str, str]:
+    plugin_of: dict[str, str] = {}
+    position = 0
+    for built in services.plugins.build(run.task.plan['plugins'], _arguments(services, run)):
+        flow.add(built.flow)
+        plugin_of.update(dict.fromkeys(built.atom_names, built.name))
+        if 'file_path' in built.flow.provides:
+            position += 1
+            step = KeepPath(run, services.staging, built.name, position)
+            flow.add(step)
+            plugin_of[step.name] = built.name
+    return plugin_of
+
+
+def _arguments(services: Services, run: ImportRun) -> dict[str, Any]:
+    """Return what a plugin's ``get_flow`` is called with (doc: plugins/reference)."""
+    task = run.task
+    image_repo = surface.ImageRepo(services.db, task, run.guard)
+    return {
+        'task_id': task.task_id,
+        'task_type': task.type,
+        'context': RequestContext.from_record(task.caller),
+        'task_repo': surface.TaskRepo(services.db),
+        'image_repo': image_repo,
+        'admin_repo': image_repo,
+        'image_factory': surface.ImageFactory(),
+        'backend': list(task.plan['stores']),
+        'image_id': run.image_id,
+        'import_req': task.input,
+        'action_wrapper': surface.ActionWrapper(
+            services.db, services.stores, task, run.guard
+        ),
+        'uri': task.plan.get('uri'),
+    }

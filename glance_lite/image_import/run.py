@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One attempt to run an import: how far it is, and whether it may go on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from glance_lite import exceptions
+from glance_lite.db.engine import Session
+from glance_lite.domain.task import Task
+from glance_lite.jobs.lease import Lease
+
+
+class ImportRun:
+    """Shared by the steps of one attempt and the heartbeat that speaks for it.
+
+    Steps count bytes with :meth:`advance` and ask :meth:`checkpoint` before whatever takes long
+    or changes something. Plain attributes are enough: one thread writes, another reads.
+    """
+
+    def __init__(self, task: Task, lease: Lease, seconds_left: float | None = None) -> None:
+        """Begin an attempt; ``seconds_left`` until the deadline of the import, None for none."""
+        assert task.image_id is not None
+        self.task = task
+        self.lease = lease
+        self.image_id: str = task.image_id
+        #: A word for what this attempt writes, unlike that of any other attempt.
+        self.attempt = f'{task.task_id[:8]}-{lease.gen}'
+        self.phase = 'confirm-claim'
+        self.plugin: str | None = None
+        self.bytes_done = 0
+        self.bytes_total: int | None = None
+        self.error: dict[str, Any] | None = task.error
+        self._ends_at = None if seconds_left is None else time.monotonic() + seconds_left
+        self._cancelled = threading.Event()
+        self._handed_over = threading.Event()
+
+    def enter(self, phase: str, plugin: str | None = None) -> None:
+        """Note that a step begins."""
+        self.phase, self.plugin = phase, plugin
+        self.bytes_done, self.bytes_total = 0, None
+
+    def advance(self, count: int) -> None:
+        """Count bytes, and raise if the import must not go on."""
+        self.bytes_done += count
+        self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Raise if the import must not go on.
+
+        :raises LeaseLost: another conductor has it, or is to take it over.
+        :raises ImportCancelled: its owner or the deletion of the image ended it.
+        :raises ImportFailed: its deadline has passed.
+        """
+        if self._handed_over.is_set():
+            raise exceptions.LeaseLost('handed over')
+        self.lease.check()
+        if self._cancelled.is_set():
+            raise exceptions.ImportCancelled('The import was cancelled.')
+        if self._ends_at is not None and time.monotonic() > self._ends_at:
+            raise exceptions.ImportFailed(
+                'deadline_exceeded', 'The import took longer than the service permits.'
+            )
+
+    def guard(self, session: Session) -> None:
+        """Prove in a transaction that this attempt holds the import, see :meth:`Lease.guard`."""
+        self.lease.guard(session)
+
+    def cancel(self) -> None:
+        """Make the next checkpoint raise :class:`ImportCancelled`."""
+        self._cancelled.set()
+
+    def hand_over(self) -> None:
+        """Make the next checkpoint leave the import, as it is, to another conductor."""
+        self._handed_over.set()
+
+    def progress(self) -> dict[str, Any]:
+        """Return what the owner sees: phase, plugin, bytes done and in all, percent of the phase."""
+        done, total = self.bytes_done, self.bytes_total
+        return {
+            'phase': self.phase,
+            'plugin': self.plugin,
+            'bytes_done': done,
+            'bytes_total': total,
+            'percent': min(100, done * 100 // total) if total else None,
+            'attempt': self.task.attempts,
+        }

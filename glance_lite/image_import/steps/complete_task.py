@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``complete-task``: let go of the image and record the success."""
+
+from __future__ import annotations
+
+import datetime
+
+from oslo_log import log
+
+from glance_lite.db import images, tasks
+from glance_lite.db.engine import Database
+from glance_lite.domain import image as domain
+from glance_lite.domain import task as task_domain
+from glance_lite.image_import.run import ImportRun
+from glance_lite.image_import.step import Step
+
+LOG = log.getLogger(__name__)
+
+
+class CompleteTask(Step):
+    """Finish the task. Never raises: what is missing, the conductor's outcome adds."""
+
+    def __init__(self, run: ImportRun, db: Database, time_to_live: datetime.timedelta) -> None:
+        super().__init__('complete-task', run)
+        self._db = db
+        self._time_to_live = time_to_live
+
+    def pre_execute(self) -> None:
+        """Go on even when cancelled: too late."""
+        self.run.lease.check()
+
+    def execute(self) -> None:
+        """Record the success; trouble is logged."""
+        try:
+            complete(self._db, self.run, self._time_to_live)
+        except Exception:
+            LOG.exception('Import %s: the task was not completed', self.run.task.task_id)
+
+
+def complete(db: Database, run: ImportRun, time_to_live: datetime.timedelta) -> None:
+    """Let go of an active image and make its task a success. May be called twice."""
+    with db.writer() as session:
+        run.guard(session)
+        images.update(
+            session, run.image_id, held_by=run.task.task_id, import_task_id=None,
+            from_status=(domain.ACTIVE, domain.DEACTIVATED),
+        )
+        images.set_properties(session, run.image_id, {domain.IMPORT_TASK: None})
+        tasks.finish(
+            session, run.task.task_id, task_domain.SUCCESS, time_to_live,
+            result={'image_id': run.image_id}, progress=run.progress(),
+        )

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``download``: fetch the bytes from the source into the staging area, hashing them meanwhile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from glance_lite import exceptions, image_data
+from glance_lite.image_import.run import ImportRun
+from glance_lite.image_import.step import Step, uri_of
+from glance_lite.stores import files
+from glance_lite.stores.staging import StagingArea
+
+
+class RemoteSource(image_data.Source, Protocol):
+    """An open source of bytes; see ``remote.http_source``."""
+
+    content_length: int | None
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
+class Download(Step):
+    """Provide the downloaded file and its facts; undone by removing the file."""
+
+    default_provides = ('file_path', 'staged_path_0', 'staged_facts')
+
+    def __init__(
+        self,
+        run: ImportRun,
+        staging: StagingArea,
+        open_source: Callable[[Callable[[], None]], RemoteSource],
+        hash_algo: str,
+        max_bytes: int,
+    ) -> None:
+        """Fetch from what ``open_source`` opens; it is given the checkpoint to ask meanwhile."""
+        super().__init__('download', run)
+        self._staging = staging
+        self._open_source = open_source
+        self._hash_algo = hash_algo
+        self._max_bytes = max_bytes
+        self._file_name = f'{run.image_id}.{run.attempt}'
+
+    def execute(self) -> tuple[str, str, dict[str, Any]]:
+        """Return the file's URI, twice, and the facts measured while the bytes came.
+
+        :raises ImportFailed: the source, or a limit, ended the download.
+        """
+        self._staging.remove_all(self.run.image_id)  # what an attempt before this one left
+        source = self._open_source(self.run.checkpoint)
+        try:
+            self.run.bytes_total = source.content_length
+            facts = self._receive(source)
+        finally:
+            source.close()
+        path = self._staging.path(self._file_name)
+        record = facts.to_record() | {'mtime_ns': os.stat(path).st_mtime_ns}
+        return uri_of(path), uri_of(path), record
+
+    def revert(self, result: Any, **kwargs: Any) -> None:
+        """Remove whatever was downloaded."""
+        self._staging.remove_all(self.run.image_id)
+
+    def _receive(self, source: RemoteSource) -> image_data.Facts:
+        expected = (self.run.task.plan.get('validation') or {}).get('os_hash_algo')
+        fd = self._staging.create(self._file_name)
+        try:
+            return image_data.transfer(
+                source,
+                lambda piece: files.write_all(fd, piece),
+                hash_algo=self._hash_algo,
+                more_hashes=(expected,) if expected else (),
+                max_bytes=self._max_bytes,
+                advance=self.run.advance,
+            )
+        except exceptions.LimitExceeded as error:
+            raise exceptions.ImportFailed('too_large', error.message) from error
+        finally:
+            os.close(fd)

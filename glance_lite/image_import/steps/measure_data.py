@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``measure-data``: know the hashes and the format of exactly the bytes that will be stored.
+
+A file that no plugin touched was measured while it came, and is not read again.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from glance_lite import image_data, inspection
+from glance_lite.db import images
+from glance_lite.db.engine import Database
+from glance_lite.image_import.run import ImportRun
+from glance_lite.image_import.step import Step, path_in
+from glance_lite.stores.staging import StagingArea
+
+
+class MeasureData(Step):
+    """Provide ``image_facts`` and ``data_path``. Changes nothing."""
+
+    default_provides = ('image_facts', 'data_path')
+
+    def __init__(
+        self, run: ImportRun, db: Database, staging: StagingArea, require_match: bool,
+        has_plugins: bool,
+    ) -> None:
+        super().__init__('measure-data', run)
+        self._db, self._staging = db, staging
+        self._require_match = require_match
+        self._has_plugins = has_plugins
+
+    def execute(
+        self, file_path: str, staged_path_0: str, staged_facts: dict[str, Any]
+    ) -> tuple[dict[str, Any], str]:
+        """Return the facts of the file to be stored, and its path.
+
+        :raises ImportFailed: a plugin left bytes that are unsafe or of another format.
+        """
+        path = path_in(self._staging, file_path)
+        size = os.stat(path).st_size
+        self.run.bytes_total = size
+        if file_path == staged_path_0 and not self._changed(path, size, staged_facts):
+            self.run.bytes_done = size
+            return staged_facts, path
+        facts = self._measure(path, staged_facts['os_hash_algo'])
+        with self._db.reader() as session:
+            image = images.get(session, self.run.image_id)
+        inspection.check(
+            facts.formats, facts.unsafe, image.disk_format or 'raw', self._require_match
+        )
+        return facts.to_record(), path
+
+    def _changed(self, path: str, size: int, facts: dict[str, Any]) -> bool:
+        """Tell whether a plugin wrote into the staged file itself."""
+        if size != facts['size']:
+            return True
+        return self._has_plugins and os.stat(path).st_mtime_ns != facts.get('mtime_ns')
+
+    def _measure(self, path: str, hash_algo: str) -> image_data.Facts:
+        with open(path, 'rb', buffering=0) as source:
+            return image_data.transfer(
+                source,  # type: ignore[arg-type]
+                lambda piece: None,
+                hash_algo=hash_algo,
+                advance=self.run.advance,
+            )
