@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Show phases and bytes on standard error: a moving line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from glance_lite.client import text
+
+_BAR_CELLS = 20
+_NAME_CELLS = 24
+_REDRAW_SECONDS = 0.1
+_ERASE_LINE = '\r\x1b[K'
+
+
+class Display:
+    """One phase at a time. A phase that ends leaves a line behind; a running one is redrawn.
+
+    :param stream: where to write.
+    :param live: whether a line may be redrawn, as on a terminal.
+    :param clock: seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        live: bool | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream = stream
+        self._live = stream.isatty() if live is None else live
+        self._clock = clock
+        self._phase: str | None = None
+        self._done: int | None = None
+        self._total: int | None = None
+        self._started = 0.0
+        self._drawn = -_REDRAW_SECONDS
+
+    def note(self, sentence: str) -> None:
+        """Write a line of its own; a running phase goes on below it."""
+        self._write(sentence + '\n')
+        if self._phase is not None:
+            self._draw()
+
+    def update(self, phase: str, done: int | None = None, total: int | None = None) -> None:
+        """Show how far a phase is, in bytes. Another phase than before ends the one before."""
+        if phase != self._phase:
+            self.end_phase()
+            self._phase, self._started = text.clean(phase, 80), self._clock()
+            self._drawn = -_REDRAW_SECONDS
+        self._done, self._total = done, total
+        if self._clock() - self._drawn >= _REDRAW_SECONDS:
+            self._draw()
+
+    def end_phase(self, failed: bool = False) -> None:
+        """End the running phase, if any, with a line that stays."""
+        if self._phase is None:
+            return
+        seconds = self._clock() - self._started
+        what = 'failed' if failed else 'done'
+        if self._done:
+            what = text.size(self._done) if not failed else f'failed at {text.size(self._done)}'
+            if seconds >= 0.05:
+                what += f' in {text.span(seconds)}, {text.rate(self._done / seconds)}'
+        elif seconds >= 0.5:
+            what += f' in {text.span(seconds)}'
+        self._write(f'  {self._phase:<{_NAME_CELLS}} {what}\n')
+        self._phase = None
+
+    def _draw(self) -> None:
+        if not self._live or self._phase is None:
+            return
+        self._drawn = self._clock()
+        width = shutil.get_terminal_size().columns - 1
+        self._write(self._running_line()[:width])
+
+    def _running_line(self) -> str:
+        line = f'  {self._phase:<{_NAME_CELLS}} '
+        seconds = self._clock() - self._started
+        if not self._done or not self._total:
+            moved = f'{text.size(self._done)}, ' if self._done else ''
+            return f'{line}{moved}{text.span(seconds)}'
+        share = min(1.0, self._done / self._total)
+        cells = int(share * _BAR_CELLS)
+        line += f'[{"#" * cells}{"-" * (_BAR_CELLS - cells)}] {int(share * 100):3}%'
+        line += f'  {text.size(self._done)} of {text.size(self._total)}'
+        if seconds < 0.2:
+            return line
+        speed = self._done / seconds
+        left = max(0, self._total - self._done) / speed
+        return f'{line}  {text.rate(speed)}  {text.span(left)} left'
+
+    def _write(self, letters: str) -> None:
+        self._stream.write((_ERASE_LINE if self._live else '') + letters)
+        self._stream.flush()
