@@ -58,18 +58,27 @@ class Display:
 
     def end_phase(self, failed: bool = False) -> None:
         """End the running phase, if any, with a line that stays."""
-        if self._phase is None:
-            return
-        seconds = self._clock() - self._started
+        if self._phase is not None:
+            self._leave(self._phase, self._done, self._clock() - self._started, failed)
+            self._phase = None
+
+    def record(self, phase: str, done: int | None, seconds: float) -> None:
+        """Leave the line of a phase that is over, with figures that somebody else measured.
+
+        A running phase is replaced by it: it was this one, or a wait for it.
+        """
+        self._phase = None
+        self._leave(text.clean(phase, 80), done, seconds, failed=False)
+
+    def _leave(self, phase: str, done: int | None, seconds: float, failed: bool) -> None:
         what = 'failed' if failed else 'done'
-        if self._done:
-            what = text.size(self._done) if not failed else f'failed at {text.size(self._done)}'
+        if done:
+            what = f'failed at {text.size(done)}' if failed else text.size(done)
             if seconds >= 0.05:
-                what += f' in {text.span(seconds)}, {text.rate(self._done / seconds)}'
+                what += f' in {text.span(seconds)}, {text.rate(done / seconds)}'
         elif seconds >= 0.5:
             what += f' in {text.span(seconds)}'
-        self._write(f'  {self._phase:<{_NAME_CELLS}} {what}\n')
-        self._phase = None
+        self._write(f'  {phase:<{_NAME_CELLS}} {what}\n')
 
     def _draw(self) -> None:
         if not self._live or self._phase is None:

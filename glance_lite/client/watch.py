@@ -81,26 +81,63 @@ def follow(
     :raises ClientError: if the service refuses, or stays away for :data:`PATIENCE_SECONDS`.
     """
     started = clock()
+    phases = _Phases(display)
     while True:
         image, task = _look(view, image_id, task_id, display, sleep, clock)
         status = (task or {}).get('status')
         running = status not in _FINAL if task else (image or {}).get('status') == 'importing'
         if image is None or not running:
-            display.end_phase(failed=status == 'failure')
+            phases.end(task or {})
             return Outcome(image, task)
-        _show(task or {}, display)
+        phases.show(task or {})
         # short imports are over in a blink, long ones need no such hurry
         sleep(0.05 if clock() - started < 2 else 0.5)
 
 
-def _show(task: Mapping[str, Any], display: Display) -> None:
-    progress = task.get('progress')
-    if not isinstance(progress, Mapping) or not progress.get('phase'):
-        waiting = task.get('status') == 'pending'
-        display.update('waiting for a worker' if waiting else 'importing')
-        return
-    done, total = _count(progress.get('bytes_done')), _count(progress.get('bytes_total'))
-    display.update(str(progress['phase']), done, total)
+class _Phases:
+    """Shows what a task tells of its phases, each phase once for each attempt."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._attempt: object = None
+        self._recorded = 0
+
+    def show(self, task: Mapping[str, Any]) -> None:
+        """Show a running import."""
+        progress = self._record_done(task)
+        if not progress.get('phase'):
+            waiting = task.get('status') == 'pending'
+            self._display.update('waiting for a worker' if waiting else 'importing')
+            return
+        done, total = _count(progress.get('bytes_done')), _count(progress.get('bytes_total'))
+        self._display.update(str(progress['phase']), done, total)
+
+    def end(self, task: Mapping[str, Any]) -> None:
+        """Show an import that is over."""
+        progress = self._record_done(task)
+        error = task.get('error')
+        failed_in = error.get('phase') if isinstance(error, Mapping) else None
+        last = failed_in or progress.get('phase')
+        if last:
+            self._display.update(str(last), _count(progress.get('bytes_done')))
+        self._display.end_phase(failed=task.get('status') == 'failure')
+
+    def _record_done(self, task: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Leave lines for the phases that are done, and return the progress of the task."""
+        progress = task.get('progress')
+        if not isinstance(progress, Mapping):
+            return {}
+        if progress.get('attempt') != self._attempt:
+            if self._attempt is not None:
+                self._display.note('The import was interrupted and goes on.')
+            self._attempt, self._recorded = progress.get('attempt'), 0
+        done = progress.get('phases')
+        for one in list(done)[self._recorded:] if isinstance(done, list) else []:
+            self._display.record(
+                str(one.get('phase')), _count(one.get('bytes_done')), one.get('seconds') or 0.0
+            )
+            self._recorded += 1
+        return progress
 
 
 def _count(value: object) -> int | None:

@@ -32,13 +32,21 @@ class ImportRun:
         self.plugin: str | None = None
         self.bytes_done = 0
         self.bytes_total: int | None = None
+        self._phases: list[dict[str, Any]] = []
+        self._entered_at = time.monotonic()
         self.error: dict[str, Any] | None = task.error
         self._ends_at = None if seconds_left is None else time.monotonic() + seconds_left
         self._cancelled = threading.Event()
         self._handed_over = threading.Event()
 
     def enter(self, phase: str, plugin: str | None = None) -> None:
-        """Note that a step begins."""
+        """Note that a step begins, and that the one before it is done."""
+        if phase != self.phase:
+            seconds = round(time.monotonic() - self._entered_at, 3)
+            self._phases.append(
+                {'phase': self.phase, 'bytes_done': self.bytes_done, 'seconds': seconds}
+            )
+            self._entered_at = time.monotonic()
         self.phase, self.plugin = phase, plugin
         self.bytes_done, self.bytes_total = 0, None
 
@@ -77,7 +85,11 @@ class ImportRun:
         self._handed_over.set()
 
     def progress(self) -> dict[str, Any]:
-        """Return what the owner sees: phase, plugin, bytes done and in all, percent of the phase."""
+        """Return what the owner sees: phase, plugin, bytes done and in all, percent of the phase.
+
+        ``phases`` has what this attempt has done before: a short import is over before anybody
+        looks, and still tells its story.
+        """
         done, total = self.bytes_done, self.bytes_total
         return {
             'phase': self.phase,
@@ -86,4 +98,5 @@ class ImportRun:
             'bytes_total': total,
             'percent': min(100, done * 100 // total) if total else None,
             'attempt': self.task.attempts,
+            'phases': list(self._phases),
         }
