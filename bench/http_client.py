@@ -110,7 +110,7 @@ class Client:
     ) -> dict[str, Any]:
         """Poll an image until it is active and return it; look at its tasks once a second.
 
-        Polls come ``poll_seconds`` apart at first, later ``poll_share`` of the time that has passed:
+        Polls come ``poll_seconds`` apart at first, later ``poll_share`` of the time passed:
         a slow import is not made slower by being watched, and the error stays small.
 
         :raises UnexpectedAnswer: when the import failed or the time is up.
