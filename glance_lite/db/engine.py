@@ -52,6 +52,11 @@ def utcnow() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
 
+def current_ms(session: Session) -> int:
+    """Return the milliseconds since 1970 by the database's clock."""
+    return session.scalar(sa.select(now_ms())) or 0
+
+
 class Database:
     """One database and its connection pool. Threads may share it; processes may not."""
 

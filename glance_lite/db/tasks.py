@@ -105,6 +105,12 @@ def request_cancel(session: Session, task_id: str) -> bool:
     return update(session, task_id, cancel_requested=True)
 
 
+def is_cancelled(session: Session, task_id: str) -> bool:
+    """Tell whether somebody asked to undo the task."""
+    table = models.tasks
+    return bool(session.scalar(sa.select(table.c.cancel_requested).where(table.c.id == task_id)))
+
+
 def _select() -> sa.Select[Any]:
     # the progress of a running import is on its job, renewed with the lease
     return sa.select(models.tasks, models.jobs.c.progress.label('live')).select_from(

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of an import that ended: the table of outcomes, applied in one transaction.
+
+=========================  =================================  =====================
+failure                    after staged bytes (glance-direct)  after a download
+=========================  =================================  =====================
+refused content            ``queued``, bytes removed           ``queued``, removed
+trouble elsewhere          ``uploading``, bytes kept           ``queued``, removed
+=========================  =================================  =====================
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from oslo_log import log
+
+from glance_lite import exceptions
+from glance_lite.db import images, staged, tasks
+from glance_lite.db.engine import Session
+from glance_lite.domain import image as domain
+from glance_lite.domain import task as task_domain
+from glance_lite.image_import.flow import time_to_live
+from glance_lite.image_import.run import ImportRun
+from glance_lite.image_import.steps.complete_task import complete
+from glance_lite.remote.urls import mask_url
+from glance_lite.services import Services
+from glance_lite.stores import files
+
+LOG = log.getLogger(__name__)
+
+_URL = re.compile(r'https?://[^\s\'"<>]+')
+_PATH = re.compile(r'(?<![\w.:/])(?:file://)?/(?:[\w.@+~-]+/)+[\w.@+~-]*')
+#: Characters of a plugin's message that are shown at most.
+_MESSAGE_LENGTH = 500
+
+
+def explain(
+    error: BaseException | None, run: ImportRun, phase: str, plugin: str | None
+) -> dict[str, Any]:
+    """Return the error that the owner reads: code, message, phase, plugin, retryable, request id.
+
+    ``refused`` is in it too, for :func:`settle_failure`; the API does not show it.
+    """
+    if isinstance(error, exceptions.ImportCancelled):
+        found = exceptions.ImportFailed('cancelled', error.message)
+    elif isinstance(error, exceptions.ImportFailed):
+        found = error
+    elif isinstance(error, exceptions.StoreError):
+        code = 'no_space' if isinstance(error, exceptions.StoreFull) else 'store_failed'
+        found = exceptions.ImportFailed(code, error.message)
+    elif plugin is not None:
+        text = str(error) or type(error).__name__
+        found = exceptions.ImportFailed('plugin_failed', text)
+    elif isinstance(error, OSError) and error.errno in files.NO_SPACE:
+        found = exceptions.ImportFailed('no_space', 'There is no space left for the image data.')
+    else:
+        found = exceptions.ImportFailed(
+            'internal_error', 'The import failed for a fault of the service.'
+        )
+    message = safe(found.message)
+    if plugin is not None and plugin not in message:
+        message = f"The plugin '{plugin}' {_VERB[found.refused]}: {message}"
+    return {
+        'code': found.code,
+        'message': message,
+        'phase': phase,
+        'plugin': plugin,
+        'retryable': found.retryable,
+        'request_id': run.task.request_id,
+        'refused': found.refused,
+    }
+
+
+_VERB = {True: 'refused the image', False: 'failed'}
+
+
+def safe(text: str) -> str:
+    """Return a message without host paths and URL credentials, on one line, not too long."""
+    text = _URL.sub(lambda match: mask_url(match.group()), ' '.join(text.split()))
+    text = _PATH.sub(lambda match: os.path.basename(match.group().rstrip('/')) or 'a file', text)
+    return text if len(text) <= _MESSAGE_LENGTH else text[: _MESSAGE_LENGTH - 3] + '...'
+
+
+def settle_success(services: Services, run: ImportRun) -> None:
+    """See that an import whose flow ended well is recorded as such."""
+    complete(services.db, run, time_to_live(services))
+    LOG.info('Import %s of image %s: done', run.task.task_id, run.image_id)
+
+
+def settle_failure(services: Services, run: ImportRun) -> None:
+    """Undo what is left of a failed import, and tell the owner why. May be called again.
+
+    Files go before the records: a crash between leaves work for the next attempt, and no litter.
+    """
+    error = run.error or explain(None, run, run.phase, run.plugin)
+    run.lease.check()
+    keep = _keeps_staged(services, run, error)
+    _remove_bytes(services, run, keep)
+    with services.db.writer() as session:
+        run.guard(session)
+        _release_image(session, run, error, keep)
+        if not keep:
+            staged.delete(session, run.image_id)
+        tasks.finish(
+            session, run.task.task_id, task_domain.FAILURE, time_to_live(services),
+            message=error['message'], error=error, progress=run.progress(),
+        )
+    LOG.warning(
+        'Import %s of image %s: failed in %s: %s (%s)',
+        run.task.task_id, run.image_id, error['phase'], error['message'], error['code'],
+    )
+
+
+def _keeps_staged(services: Services, run: ImportRun, error: dict[str, Any]) -> bool:
+    if error['refused'] or run.task.plan['method'] != 'glance-direct':
+        return False
+    with services.db.reader() as session:
+        return staged.get(session, run.image_id) is not None
+
+
+def _remove_bytes(services: Services, run: ImportRun, keep: bool) -> None:
+    for store_id in run.task.plan['stores']:
+        if store_id in services.stores:
+            services.stores.get(store_id).discard_attempts(run.image_id)
+    with services.db.reader() as session:
+        found = staged.get(session, run.image_id) if keep else None
+    for name in services.staging.list_files(run.image_id):
+        if found is None or name != found.file_name:
+            services.staging.remove(name)
+
+
+def _release_image(session: Session, run: ImportRun, error: dict[str, Any], keep: bool) -> None:
+    columns = {} if keep else images.NO_DATA
+    released = images.update(
+        session, run.image_id, from_status=domain.IMPORTING, held_by=run.task.task_id,
+        status=domain.UPLOADING if keep else domain.QUEUED, import_task_id=None, **columns,
+    )
+    if not released:  # deleted meanwhile
+        return
+    images.set_properties(
+        session, run.image_id,
+        {
+            domain.IMPORT_TASK: None,
+            domain.IMPORTING_TO_STORES: None,
+            domain.FAILED_IMPORT: ','.join(run.task.plan['stores']),
+            domain.IMPORT_ERROR: f"{error['code']}: {error['message']}",
+        },
+    )
