@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import http.client
 import re
-import select
 import socket
-import ssl
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -26,9 +24,8 @@ from glance_lite.remote.urls import CheckedUrl
 
 #: Statuses worth another try besides 5xx (RFC 9110 section 15.5.9, RFC 6585 section 4).
 PASSING = frozenset({408, 425, 429})
-#: A read returns what it has after this long, or when nothing more is there at once.
+#: A read returns what it has after this long, or when nothing more comes at once.
 FILL_SECONDS = 0.25
-FILL_GAP_SECONDS = 0.02
 
 
 class AttemptFailed(ImportFailed):
@@ -60,6 +57,7 @@ class Answer:
         response: urllib3.HTTPResponse,
         connection: HTTPConnection,
         sock: socket.socket,
+        patience: sockets.Patience,
         source: str,
     ) -> None:
         self.checked = checked
@@ -68,6 +66,7 @@ class Answer:
         self._response = response
         self._connection = connection
         self._sock = sock
+        self._patience = patience
         self._source = source
         self._failure: AttemptFailed | None = None
 
@@ -92,7 +91,9 @@ class Answer:
                     break
                 view[filled : filled + len(data)] = data
                 filled += len(data)
-                if time.monotonic() > ends_at or not self._more_at_once():
+                if time.monotonic() > ends_at or not sockets.more_at_once(
+                    self._sock, self._patience
+                ):
                     break
         except sockets.Stalled:
             self._failure = AttemptFailed(
@@ -112,16 +113,6 @@ class Answer:
         """Drop the connection, whatever was read."""
         self._response.close()
         self._connection.close()
-
-    def _more_at_once(self) -> bool:
-        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
-            return True
-        descriptor = self._sock.fileno()
-        if descriptor < 0:
-            return False
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        return bool(poll.poll(FILL_GAP_SECONDS * 1000))
 
 
 def check_answer(answer: Answer, options: HttpOptions, source: str) -> None:

@@ -157,7 +157,7 @@ def _ask(
             raise
         raise failure from error
     patience.begin_body(options.idle_timeout, options.minimum_rate)
-    return Answer(checked, response, connection, sock, first.masked)
+    return Answer(checked, response, connection, sock, patience, first.masked)
 
 
 def _addresses(
@@ -237,9 +237,7 @@ def _connect_failure(error: BaseException, source: str) -> AttemptFailed | None:
         return AttemptFailed(
             'tls_error', f'No TLS connection could be made to the source {source}.', passing=False
         )
-    if isinstance(
-        error, urllib3.exceptions.HTTPError | http.client.HTTPException | OSError | ValueError
-    ):
+    if isinstance(error, urllib3.exceptions.HTTPError | http.client.HTTPException | OSError):
         return _unreachable(source)
     return None
 

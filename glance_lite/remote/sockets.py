@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import select
 import selectors
 import socket
 import ssl
@@ -22,6 +23,8 @@ from glance_lite.remote.addresses import Address
 TICK_SECONDS = 0.25
 #: RFC 8305 section 5: how long one address may stay silent before the next is tried beside it.
 NEXT_ADDRESS_SECONDS = 0.25
+#: How long a reader that has something already waits for more to come with it.
+MOMENT_SECONDS = 0.02
 
 
 class Stalled(Exception):
@@ -137,6 +140,23 @@ def _in_ticks(
         return result
 
 
+def more_at_once(sock: socket.socket, patience: Patience) -> bool:
+    """Tell whether ``sock`` has more to read now or in a moment.
+
+    :raises Stalled: when the other side is too slow altogether.
+    """
+    if isinstance(sock, ssl.SSLSocket) and sock.pending():
+        return True
+    if sock.fileno() < 0:
+        return False
+    began = time.monotonic()
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    ready = bool(poll.poll(MOMENT_SECONDS * 1000))
+    patience.waited(time.monotonic() - began, 0)
+    return ready
+
+
 def connect_any(
     addresses: Sequence[Address],
     port: int,
@@ -175,6 +195,7 @@ def connect_any(
                     code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                     if not code:
                         sock.patience = patience
+                        sock.settimeout(TICK_SECONDS)
                         return sock
                     sock.close()
                     trouble = OSError(code, errno.errorcode.get(code, 'error'))

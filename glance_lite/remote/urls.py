@@ -28,6 +28,9 @@ _AUTHORITY = re.compile(r'//([^/?#]*)')
 _LABEL = re.compile(r'[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?')
 # What the URL standard (url.spec.whatwg.org, "ends in a number") takes for an IPv4 address.
 _NUMERIC_LABEL = re.compile(r'[0-9]+|0x[0-9a-f]*')
+# For masking only: where a host would follow, and what is plainly no user info cut in two.
+_BEFORE_HOST = re.compile(r'[A-Za-z][A-Za-z0-9+.-]*:[/\\]{2,}')
+_HOST_AND_PORT = re.compile(r'(\[[^\]]*\]|[^:\[\]]*)(:[0-9]*)?')
 _SECRET_IN_PATH = re.compile(r'[^/?#]*:[^/@?#]*@')
 
 
@@ -134,15 +137,20 @@ def mask_url(url: object) -> str:
     """
     if not isinstance(url, str):
         return '(not a string)'
-    text = ''.join(c if c.isprintable() and not c.isspace() else '?' for c in url)
+    text = ''.join(c if c.isprintable() and not c.isspace() else '_' for c in url)
     text = text.partition('#')[0]
     text, question, query = text.partition('?')
-    scheme = re.match(r'(?:[A-Za-z][A-Za-z0-9+.-]*:)?[/\\]*', text)
-    start = scheme.end() if scheme else 0
-    head, slash, path = text[start:].partition('/')
-    if '@' in head:
-        head = '***@' + head.rpartition('@')[2]
-    text = text[:start] + head + slash + _SECRET_IN_PATH.sub('***@', path)
+    start = _BEFORE_HOST.match(text)
+    if start is None:
+        # Without a place for the host, anything before an @ may be a secret.
+        text = '***@' + text.rpartition('@')[2] if '@' in text else text
+    else:
+        head, slash, path = text[start.end() :].partition('/')
+        if '@' in head:
+            head = '***@' + head.rpartition('@')[2]
+        elif not _HOST_AND_PORT.fullmatch(head):
+            head = '***'
+        text = start.group() + head + slash + _SECRET_IN_PATH.sub('***@', path)
     if question:
         text += '?' + '&'.join(_mask_parameter(part) for part in query.split('&'))
     return text if len(text) <= 512 else text[:512] + '...'
