@@ -80,7 +80,7 @@ def restart_delay(short_lives: int) -> float:
     """Return the seconds to wait before a restart, by the number of short lives in a row."""
     if not short_lives:
         return 0.0
-    return min(MAX_RESTART_DELAY_SECONDS, RESTART_DELAY_SECONDS * 2 ** min(short_lives - 1, 10))
+    return min(MAX_RESTART_DELAY_SECONDS, RESTART_DELAY_SECONDS * 2.0 ** min(short_lives - 1, 10))
 
 
 class Supervisor:
@@ -253,7 +253,7 @@ class Supervisor:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
         try:
-            os.execvpe(child.argv[0], child.argv, child.environ or os.environ)
+            os.execvpe(child.argv[0], list(child.argv), child.environ or os.environ)
         except OSError as error:
             LOG.error('Cannot run %s: %s', child.argv[0], error.strerror)
             return 127

@@ -181,10 +181,9 @@ class _Call:
             extent = result.extent()
             if extent and not self._written:
                 return Answer(*self._started, extent=extent, close=close)
-        parts: Iterator[bytes] | None = iter(result)
+        parts = iter(result)
         if small:
             self._written.extend(parts)
-            parts = None
         elif not self._started:
             # A generator calls start_response at its first part (PEP 3333, "The
             # start_response() Callable").
@@ -192,10 +191,11 @@ class _Call:
         if not self._started:
             raise RuntimeError('the application did not call start_response')
         body = b''.join(self._written)
-        if parts is None and close:
+        if not small:
+            return Answer(*self._started, body=body, stream=parts, close=close)
+        if close:
             close()
-            close = None
-        return Answer(*self._started, body=body, stream=parts, close=close)
+        return Answer(*self._started, body=body)
 
     def _is_small(self) -> bool:
         if not self._started:

@@ -8,6 +8,7 @@ timeout, disconnects. Parsing request heads, choosing a thread and closing conne
 
 import io
 import socket
+from typing import Any
 
 READ_AHEAD_BYTES = 64 * 1024
 CHUNK_LINE_LIMIT_BYTES = 4096
@@ -33,7 +34,7 @@ class BodySource:
     :param sock: a duplicate of the client's socket, owned (and closed) by this object. A
         duplicate, because the number of a closed descriptor may at once be another client's.
     :param head: bytes that follow the request head and were read with it.
-    :param idle_timeout_seconds: longest silence before :class:`BodyTimeout`.
+    :param idle_timeout_seconds: longest silence before :class:`BodyTimeout`; 0 is for ever.
     :param expects_continue: send ``100 Continue`` before the first read of the socket, unless
         the client has begun to send without waiting (RFC 9110 section 10.1.1).
     """
@@ -45,7 +46,7 @@ class BodySource:
         idle_timeout_seconds: float,
         expects_continue: bool = False,
     ) -> None:
-        sock.settimeout(idle_timeout_seconds)
+        sock.settimeout(idle_timeout_seconds or None)
         self._sock = sock
         self._timeout_seconds = idle_timeout_seconds
         self.head = head
@@ -92,7 +93,7 @@ class SizedBody(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:  # type: ignore[override]
+    def readinto(self, buffer: Any) -> int:
         """Read at least one byte unless the body is at its end; errors as the source's."""
         wanted = min(len(buffer), self.unread_bytes)
         if not wanted:
@@ -131,7 +132,7 @@ class ChunkedBody(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:  # type: ignore[override]
+    def readinto(self, buffer: Any) -> int:
         """Read at least one byte unless the body is at its end.
 
         :raises MalformedBody: the chunked coding is broken; and the source's errors.

@@ -69,8 +69,9 @@ class Bridge:
 
     def close(self) -> None:
         """Let the threads end; one that is stuck in the application is not waited for."""
-        for pool in (self.requests, self.bodies, self.downloads):
-            pool.shutdown(wait=False, cancel_futures=True)
         self._waker.kill()
-        if not self._running:
+        idle = not self._running
+        for pool in (self.requests, self.bodies, self.downloads):
+            pool.shutdown(wait=idle, cancel_futures=True)
+        if idle:
             os.close(self._descriptor)

@@ -7,6 +7,7 @@ and stopping connections belong to ``service``; the rules for heads, bodies and 
 """
 
 import io
+import logging
 import socket
 import time
 from typing import Any, Protocol
@@ -17,6 +18,8 @@ from eventlet import hubs, wsgi
 from glance_lite.server import answers, bodies, heads
 from glance_lite.server.bridge import Bridge
 from glance_lite.server.options import AccessRecord, ServerOptions
+
+LOG = logging.getLogger(__name__)
 
 SMALL_BODY_BYTES = 64 * 1024
 DRAIN_LIMIT_BYTES = 1024 * 1024
@@ -41,6 +44,8 @@ class Owner(Protocol):
 
 class Connection(wsgi.HttpProtocol):
     """One client: parse a request, have it answered, again until one side closes."""
+
+    rfile: Any
 
     def __init__(self, state: list[Any], front: wsgi.Server, server: Owner) -> None:
         self._server = server
@@ -85,17 +90,19 @@ class Connection(wsgi.HttpProtocol):
         began = time.monotonic()
         self.command, self.path, self.request_version = '', '', 'HTTP/1.1'
         try:
-            self.connection.settimeout(self._options.client_socket_timeout_seconds)
+            self.connection.settimeout(self._options.client_socket_timeout_seconds or None)
             self._server.set_idle(self, True)
             try:
-                if self._server.stopping or not self.rfile.peek(1):
+                if self._server.stopping:
+                    self.hang_up()
+                if not self.rfile.peek(1):
                     return
                 began = time.monotonic()
                 with _deadline(self._options.client_socket_timeout_seconds):
                     self._read_head()
             finally:
                 self._server.set_idle(self, False)
-            self.connection.settimeout(self._options.body_idle_timeout_seconds)
+            self.connection.settimeout(self._options.body_idle_timeout_seconds or None)
             status = self._answer_request()
         except heads.Refused as refused:
             self._unread_bytes = None
@@ -224,7 +231,7 @@ class Connection(wsgi.HttpProtocol):
         except OSError:
             held = 0
         finally:
-            self.connection.settimeout(self._options.body_idle_timeout_seconds)
+            self.connection.settimeout(self._options.body_idle_timeout_seconds or None)
         return self.rfile.read(held if length is None else min(held, length)) if held else b''
 
     def _send(self, answer: answers.Answer, keep: bool) -> None:
@@ -280,7 +287,7 @@ class Connection(wsgi.HttpProtocol):
                     hubs.trampoline(
                         self.connection.fd,
                         write=True,
-                        timeout=self._options.body_idle_timeout_seconds,
+                        timeout=self._options.body_idle_timeout_seconds or None,
                         timeout_exc=TimeoutError('the client stopped reading'),
                     )
         finally:
@@ -305,6 +312,12 @@ class Connection(wsgi.HttpProtocol):
 
     def _expect_complete(self, sent: int, length: int | None) -> None:
         if length is not None and sent < length:
+            LOG.warning(
+                'The answer to %s %s is shorter than its Content-Length by %d bytes',
+                self.command,
+                self.path.partition('?')[0],
+                length - sent,
+            )
             raise EOFError('the application answered less than its Content-Length')
 
     def _drain(self, count: int) -> None:
@@ -332,4 +345,4 @@ class Connection(wsgi.HttpProtocol):
 
 
 def _deadline(seconds: float) -> eventlet.Timeout:
-    return eventlet.Timeout(seconds, TimeoutError('the client is too slow'))
+    return eventlet.Timeout(seconds or None, TimeoutError('the client is too slow'))

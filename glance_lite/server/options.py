@@ -19,7 +19,7 @@ class AccessRecord:
 
 @dataclasses.dataclass(frozen=True)
 class ServerOptions:
-    """Limits of one server process.
+    """Limits of one server process; a timeout of 0 means none.
 
     :ivar request_threads: calls of the application at once, beside those that read bodies.
     :ivar body_threads: calls at once that read a large body; threads are made on demand.

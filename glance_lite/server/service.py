@@ -78,6 +78,9 @@ class Server:
         1. the listening socket and the idle connections are closed;
         2. running requests get ``graceful_shutdown_timeout_seconds`` to finish;
         3. what still runs then loses its connection.
+
+        Afterwards threads may still be stuck in the application; a process that must end whatever
+        they do ends by ``os._exit``, as the supervisor's children do.
         """
         self._listener.listen(self.options.listen_backlog)
         threading.stack_size(THREAD_STACK_BYTES)
@@ -131,8 +134,10 @@ class Server:
     def _serve_connection(self, sock: Any, address: Any, slots: semaphore.Semaphore) -> None:
         try:
             Connection([address, sock, wsgi.STATE_IDLE], self.front, self)
-        except (OSError, EOFError) as error:
+        except (ConnectionError, TimeoutError, EOFError) as error:
             LOG.debug('Connection ended: %s', error)
+        except OSError as error:
+            LOG.warning('Connection ended: %s', error)
         except Exception:
             LOG.exception('The server failed on a connection')
         finally:
@@ -156,6 +161,8 @@ class Server:
             self._idle.pop(connection, None)
 
     def _finish_connections(self) -> None:
+        # What was accepted a moment ago shall have begun before it is asked to end.
+        eventlet.sleep(0)
         for connection in list(self._idle):
             connection.hang_up()
         self._wait_for_connections(self.options.graceful_shutdown_timeout_seconds)

@@ -655,6 +655,16 @@ def test_slow_head_is_ended(serve):
     assert client.send('GET / HTTP/1.1\nHo').at_end()
 
 
+def test_no_timeouts_means_waiting(serve):
+    client = serve(digest, client_socket_timeout_seconds=0, body_idle_timeout_seconds=0)()
+    client.send(f'{PUT}Content-Length: 3\n\n')
+    time.sleep(0.02)
+    assert client.send('abc').answer()[2] == digest_of(b'abc')
+    client.send('POST / HTTP/1.1\nHost: x\nContent-Length: 2\n\n{')
+    time.sleep(0.02)
+    assert client.send('}').answer()[2] == digest_of(b'{}')
+
+
 def test_access_log_gets_one_record_for_each_request(serve):
     records = []
     connect = serve(plain(b'ok'), access_log=records.append)
