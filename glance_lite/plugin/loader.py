@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find the configured import plugins, refuse to start without any of them, build their flows.
+
+Plugins are entry points of the namespace ``glance.image_import.plugins``, loaded by Stevedore, in
+the order of ``[image_import_opts] image_import_plugins``. What they are handed when an import is
+built is made by ``image_import/surface.py``; what a failing one means is ``failures.py``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib.metadata
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log
+from stevedore import named
+
+from glance_lite import exceptions
+from glance_lite.plugin import base, build, dry_run
+
+LOG = log.getLogger(__name__)
+
+NAMESPACE = 'glance.image_import.plugins'
+_OPTION = 'image_import_plugins'
+
+GetFlow = Callable[..., Any]
+
+
+class PluginSet:
+    """The enabled import plugins, in their order. Threads may share it."""
+
+    def __init__(self, plugins: Mapping[str, GetFlow], trace: bool = False) -> None:
+        """Take ``get_flow`` functions by name; :func:`load_plugins` finds them.
+
+        :param trace: log each call of a plugin with its arguments, at level DEBUG.
+        """
+        self._plugins = dict(plugins)
+        self._trace = trace
+
+    @property
+    def names(self) -> list[str]:
+        """Names in the order in which the plugins run."""
+        return list(self._plugins)
+
+    def build(self, names: Sequence[str], arguments: Mapping[str, Any]) -> list[build.BuiltPlugin]:
+        """Build the flows of the named plugins, in the order given.
+
+        The same names and arguments give the same step names: a flow can be rebuilt after a crash.
+
+        :param arguments: keywords for ``get_flow``.
+        :raises ImportFailed: ``plugin_missing`` or ``plugin_failed``.
+        """
+        missing = [name for name in names if name not in self._plugins]
+        if missing:
+            raise exceptions.ImportFailed(
+                'plugin_missing',
+                f"The import plugin '{missing[0]}' is not enabled on the conductor that runs the "
+                'import.',
+            )
+        return [
+            build.build_plugin(name, self._plugins[name], arguments, trace=self._trace)
+            for name in names
+        ]
+
+
+def load_plugins(conf: cfg.ConfigOpts) -> PluginSet:
+    """Load the plugins that ``conf`` names, register and check their options, build each once dry.
+
+    :raises ConfigError: a plugin is named twice, is not installed, is installed by two
+        distributions, cannot be imported, has a bad option or cannot be built.
+    """
+    names: list[str] = conf.image_import_opts.image_import_plugins
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise exceptions.ConfigError(f"{_OPTION}: '{twice[0]}' is named twice.")
+    installed = _installed()
+    plugins: dict[str, GetFlow] = {}
+    for name in names:
+        distribution = _distribution_of(name, installed)
+        before = _option_names(conf)
+        plugins[name] = _bind(name, distribution, _load(name, distribution), conf)
+        _check_options(name, conf, before)
+    dry_run.check(plugins)
+    LOG.info('Import plugins in order: %s', ', '.join(names) or 'none')
+    return PluginSet(plugins, trace=conf['import'].trace_plugins)
+
+
+def list_installed() -> list[str]:
+    """Return the names of all installed plugins, enabled or not."""
+    return sorted(_installed())
+
+
+def _installed() -> dict[str, list[importlib.metadata.EntryPoint]]:
+    # Stevedore's cache forgets which distribution an entry point comes from
+    found: dict[str, list[importlib.metadata.EntryPoint]] = {}
+    for point in importlib.metadata.entry_points(group=NAMESPACE):
+        found.setdefault(point.name, []).append(point)
+    return found
+
+
+def _distribution_of(
+    name: str, installed: Mapping[str, list[importlib.metadata.EntryPoint]]
+) -> str:
+    points = installed.get(name)
+    if points is None:
+        close = difflib.get_close_matches(name, list(installed), 1)
+        hint = f" Did you mean '{close[0]}'?" if close else ''
+        raise exceptions.ConfigError(
+            f"{_OPTION}: there is no plugin '{name}' installed; installed: "
+            f'{", ".join(sorted(installed)) or "none"}.{hint}'
+        )
+    distributions = sorted({_name_of(point) for point in points})
+    if len(distributions) > 1:
+        raise exceptions.ConfigError(
+            f"{_OPTION}: '{name}' is installed by {' and by '.join(distributions)}; remove one."
+        )
+    return distributions[0]
+
+
+def _name_of(point: importlib.metadata.EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.value
+
+
+def _load(name: str, distribution: str) -> Any:
+    failures: list[BaseException] = []
+    manager = named.NamedExtensionManager(
+        NAMESPACE,
+        [name],
+        on_load_failure_callback=lambda manager, point, error: failures.append(error),
+        warn_on_missing_entrypoint=False,
+    )
+    if failures:
+        LOG.error('Import plugin %s cannot be imported', name, exc_info=failures[0])
+        raise _refuse(name, distribution, 'cannot be imported', failures[0]) from failures[0]
+    if not manager.extensions:
+        raise exceptions.ConfigError(
+            f"{_OPTION}: '{name}' of {distribution} was not found by Stevedore; its cache of entry "
+            'points (~/.cache/python-entrypoints) may be out of date.'
+        )
+    return manager.extensions[0].plugin
+
+
+def _bind(name: str, distribution: str, loaded: Any, conf: cfg.ConfigOpts) -> GetFlow:
+    plugin_class = loaded if inspect.isclass(loaded) else getattr(loaded, '__self__', None)
+    if inspect.isclass(plugin_class) and issubclass(plugin_class, base.ImportPlugin):
+        if plugin_class.name != name:
+            raise exceptions.ConfigError(
+                f"{_OPTION}: the class {plugin_class.__name__} of {distribution} is installed as "
+                f"'{name}', but its name is '{plugin_class.name}'."
+            )
+        try:
+            for group, opts in plugin_class.list_opts():
+                conf.register_opts(opts, group=group)
+            plugin_class(conf)
+        except (ValueError, cfg.Error, exceptions.ConfigError) as error:
+            raise exceptions.ConfigError(f"Import plugin '{name}': {error}") from error
+        except Exception as error:
+            LOG.exception('Import plugin %s cannot be set up', name)
+            raise _refuse(name, distribution, 'cannot be set up', error) from error
+        return functools.partial(plugin_class.get_flow, conf=conf)
+    if not callable(loaded):
+        raise exceptions.ConfigError(
+            f"{_OPTION}: the entry point of '{name}' ({distribution}) is not a function."
+        )
+    return loaded  # type: ignore[no-any-return]
+
+
+def _option_names(conf: cfg.ConfigOpts) -> set[tuple[str | None, str]]:
+    found: set[tuple[str | None, str]] = set()
+    for name in conf:
+        if isinstance(value := _read(conf, name), cfg.ConfigOpts.GroupAttr):
+            found.update((name, option) for option in value)
+        else:
+            found.add((None, name))
+    return found
+
+
+def _read(conf: Mapping[str, Any], name: str) -> Any:
+    try:
+        return conf[name]
+    except (cfg.Error, ValueError) as error:
+        return error
+
+
+def _check_options(
+    name: str, conf: cfg.ConfigOpts, before: set[tuple[str | None, str]]
+) -> None:
+    """Read each option that a plugin has registered, so that a bad value stops the start."""
+    for group, option in sorted(_option_names(conf) - before, key=str):
+        value = _read(conf if group is None else conf[group], option)
+        if isinstance(value, Exception):
+            raise exceptions.ConfigError(
+                f"Import plugin '{name}': [{group or 'DEFAULT'}] {option}: {value}"
+            ) from value
+
+
+def _refuse(
+    name: str, distribution: str, what: str, error: BaseException
+) -> exceptions.ConfigError:
+    return exceptions.ConfigError(
+        f"{_OPTION}: '{name}' of {distribution} {what}: {type(error).__name__}: {error}"
+    )
