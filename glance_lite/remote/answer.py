@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import re
 import socket
+import ssl
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -24,6 +25,7 @@ from glance_lite.remote.urls import CheckedUrl
 
 #: Statuses worth another try besides 5xx (RFC 9110 section 15.5.9, RFC 6585 section 4).
 PASSING = frozenset({408, 425, 429})
+CHUNK_BYTES = 1024 * 1024
 #: A read returns what it has after this long, or when nothing more comes at once.
 FILL_SECONDS = 0.25
 
@@ -67,6 +69,8 @@ class Answer:
         self._connection = connection
         self._sock = sock
         self._patience = patience
+        # A TLS read brings one record at most (RFC 8446 section 5.1); asking for more only costs.
+        self._piece_bytes = 16384 if isinstance(sock, ssl.SSLSocket) else CHUNK_BYTES
         self._source = source
         self._failure: AttemptFailed | None = None
 
@@ -86,7 +90,9 @@ class Answer:
         filled, ends_at = 0, time.monotonic() + FILL_SECONDS
         try:
             while filled < len(view):
-                data = self._response.read1(len(view) - filled, decode_content=False)
+                data = self._response.read1(
+                    min(len(view) - filled, self._piece_bytes), decode_content=False
+                )
                 if not data:
                     break
                 view[filled : filled + len(data)] = data

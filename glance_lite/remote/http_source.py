@@ -24,14 +24,13 @@ from oslo_log import log as logging
 
 from glance_lite.exceptions import ImportFailed
 from glance_lite.remote import exchange
-from glance_lite.remote.answer import Answer, AttemptFailed
+from glance_lite.remote.answer import CHUNK_BYTES, Answer, AttemptFailed
 from glance_lite.remote.options import MAX_BACKOFF_SECONDS, HttpOptions
 from glance_lite.remote.url_filter import UrlFilter
 from glance_lite.remote.urls import CheckedUrl, mask_url
 
 LOG = logging.getLogger(__name__)
 
-CHUNK_BYTES = 1024 * 1024
 #: Attempts that gain so many bytes start the count of failures afresh.
 PROGRESS_BYTES = 1024 * 1024
 TICK_SECONDS = 0.25
