@@ -104,7 +104,7 @@ def _spread(figures: Figures, service: str, row: Row) -> str:
 
 
 def _ratio(row: Row, ours: float | None, peer: float | None) -> float | None:
-    if not ours or not peer:
+    if not ours or not peer or math.inf in (ours, peer):
         return None
     return peer / ours if row.less_is_better else ours / peer
 

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import shutil
+import subprocess
 import tempfile
 import time
 from collections import defaultdict
@@ -135,8 +136,8 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix='run-', dir=base)).resolve()
     try:
         figures, failed = run(options, folder)
-    except (RuntimeError, WrongData) as error:
-        print(f'{error}\nkept: {folder}')
+    except (RuntimeError, WrongData, subprocess.CalledProcessError) as error:
+        print(f'{error}\nkept, with logs: {folder}')
         return 1
     write(options, figures)
     shutil.rmtree(folder)
