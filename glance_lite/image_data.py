@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import mmap
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -22,8 +24,8 @@ SMALL_BYTES = 64 * 1024
 LARGE_BYTES = 1024 * 1024
 #: Buffers in flight between reading and the hashes.
 _BUFFERS = 6
-#: Full small reads in a row after which a source counts as quick.
-_QUICK_READS = 4
+#: So many full small reads in so many seconds make a source quick (1 MiB/s and more).
+_QUICK_READS, _QUICK_SECONDS = 4, 0.25
 
 
 class Source(Protocol):
@@ -115,14 +117,16 @@ def transfer(
 def _pump_slowly(source: Source, take: Callable[[memoryview], None], hashes: _Hashes) -> bool:
     """Move bytes through one small buffer; True when the source turns out to be quick."""
     buffer = memoryview(bytearray(SMALL_BYTES))
-    quick = 0
+    full, since = 0, time.monotonic()
     while count := source.readinto(buffer):
         piece = buffer[:count]
         take(piece)
         hashes.update(piece)
-        quick = quick + 1 if count == SMALL_BYTES else 0
-        if quick == _QUICK_READS:
-            return True
+        full = full + 1 if count == SMALL_BYTES else 0
+        if full % _QUICK_READS == 0:
+            if full and time.monotonic() - since < _QUICK_SECONDS:
+                return True
+            full, since = 0, time.monotonic()
     return False
 
 
@@ -198,7 +202,8 @@ class _Hashes:
 
     def start_threads(self) -> None:
         for _ in range(_BUFFERS):
-            self._free.put(memoryview(bytearray(LARGE_BYTES)))
+            # mapped, not allocated: pages that are never filled cost nothing
+            self._free.put(memoryview(mmap.mmap(-1, LARGE_BYTES)))
         for name, each in self._hashes.items():
             inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
             thread = threading.Thread(
