@@ -103,8 +103,6 @@ def _arguments(services: Services, run: ImportRun) -> dict[str, Any]:
         'backend': list(task.plan['stores']),
         'image_id': run.image_id,
         'import_req': task.input,
-        'action_wrapper': surface.ActionWrapper(
-            services.db, services.stores, task, run.guard
-        ),
+        'action_wrapper': surface.ActionWrapper(services.db, task, run.guard, run.advance),
         'uri': task.plan.get('uri'),
     }

@@ -18,7 +18,6 @@ from taskflow import atom, flow
 from taskflow.patterns import linear_flow
 
 from glance_lite import exceptions
-from glance_lite.plugin import failures
 
 LOG = log.getLogger(__name__)
 
@@ -46,14 +45,20 @@ def build_plugin(
     """Call ``get_flow`` and wrap, check and name what it returns.
 
     :raises ImportFailed: ``plugin_failed``: it raised, or returned neither a task nor a flow.
+        Errors of ours that it raised pass as they are.
     """
     if trace:
         LOG.debug('Import plugin %s: get_flow(%s)', name, ', '.join(sorted(arguments)))
     try:
         built = get_flow(**arguments)
+    except exceptions.GlanceLiteError:
+        raise
     except Exception as error:
         LOG.exception('Import plugin %s cannot be built', name)
-        raise failures.from_exception(name, error) from error
+        raise exceptions.ImportFailed(
+            'plugin_failed',
+            f"Import plugin '{name}' cannot be built: {str(error) or type(error).__name__}",
+        ) from error
     if isinstance(built, atom.Atom):
         built = linear_flow.Flow(name).add(built)
     if not isinstance(built, flow.Flow):

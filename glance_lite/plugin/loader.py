@@ -3,7 +3,7 @@
 
 Plugins are entry points of the namespace ``glance.image_import.plugins``, loaded by Stevedore, in
 the order of ``[image_import_opts] image_import_plugins``. What they are handed when an import is
-built is made by ``image_import/surface.py``; what a failing one means is ``failures.py``.
+built is made by ``image_import/surface.py``.
 """
 
 from __future__ import annotations
