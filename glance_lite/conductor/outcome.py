@@ -51,6 +51,8 @@ def explain(
     elif isinstance(error, exceptions.StoreError):
         code = 'no_space' if isinstance(error, exceptions.StoreFull) else 'store_failed'
         found = exceptions.ImportFailed(code, error.message)
+    elif isinstance(error, exceptions.StoreNotFound):
+        found = exceptions.ImportFailed('store_failed', error.message)
     elif plugin is not None:
         text = str(error) or type(error).__name__
         found = exceptions.ImportFailed('plugin_failed', text)
@@ -124,7 +126,11 @@ def _keeps_staged(services: Services, run: ImportRun, error: dict[str, Any]) -> 
 def _remove_bytes(services: Services, run: ImportRun, keep: bool) -> None:
     for store_id in run.task.plan['stores']:
         if store_id in services.stores:
-            services.stores.get(store_id).discard_attempts(run.image_id)
+            try:
+                services.stores.get(store_id).discard_attempts(run.image_id)
+            except Exception:
+                # the owner's answer does not wait for a store that is away
+                LOG.exception('Import %s: store %s still has data', run.task.task_id, store_id)
     with services.db.reader() as session:
         found = staged.get(session, run.image_id) if keep else None
     for name in services.staging.list_files(run.image_id):

@@ -121,7 +121,10 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def discard_attempts(self, image_id: str, keep: str | None = None) -> None:
-        """Remove whatever attempts at this image left, committed or not, but the URL ``keep``."""
+        """Remove whatever attempts at this image left, committed or not, but the URL ``keep``.
+
+        :raises StoreError: the store cannot be reached.
+        """
 
     def put_file(
         self,

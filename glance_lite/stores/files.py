@@ -77,7 +77,7 @@ def as_store_error(error: OSError) -> exceptions.StoreError:
     if error.errno in NO_SPACE:
         return exceptions.StoreFull('There is no space left for the image data.')
     reason = os.strerror(error.errno) if error.errno else type(error).__name__
-    return exceptions.StoreError(f'The image data could not be written: {reason}.')
+    return exceptions.StoreError(f'The image data could not be reached or written: {reason}.')
 
 
 def copy_or_link(source: str, target: str, advance: Callable[[int], None]) -> int:

@@ -82,17 +82,26 @@ class FileStore(base.Store):
             return os.stat(self._path(url)).st_size
         except FileNotFoundError as error:
             raise _missing() from error
+        except OSError as error:
+            raise files.as_store_error(error) from error
 
     def delete(self, url: str) -> None:
-        if not files.remove(self._path(url)):
+        try:
+            found = files.remove(self._path(url))
+        except OSError as error:
+            raise files.as_store_error(error) from error
+        if not found:
             raise _missing()
 
     def discard_attempts(self, image_id: str, keep: str | None = None) -> None:
         kept = None if keep is None else os.path.basename(self._path(keep))
-        with os.scandir(self.directory) as entries:
-            for entry in entries:
-                if entry.name.startswith(image_id + '.') and entry.name != kept:
-                    files.remove(entry.path)
+        try:
+            with os.scandir(self.directory) as entries:
+                for entry in entries:
+                    if entry.name.startswith(image_id + '.') and entry.name != kept:
+                        files.remove(entry.path)
+        except OSError as error:
+            raise files.as_store_error(error) from error
 
     def _path(self, url: str) -> str:
         parts = urllib.parse.urlsplit(url)
