@@ -49,8 +49,9 @@ def test_known_files_and_sections_of_libraries_are_no_typos(tmp_path):
     ],
 )
 def test_a_wrong_value_stops_the_start(tmp_path, text, named):
-    with pytest.raises(exceptions.ConfigError, match='(?s).*'.join(['', named.replace('.', r'\.')])):
+    with pytest.raises(exceptions.ConfigError) as raised:
         load(tmp_path, text)
+    assert named in str(raised.value)
 
 
 def test_glance_spellings_are_understood(tmp_path):

@@ -61,7 +61,7 @@ class MeasureData(Step):
     def _measure(self, path: str, hash_algo: str) -> image_data.Facts:
         with open(path, 'rb', buffering=0) as source:
             return image_data.transfer(
-                source,  # type: ignore[arg-type]
+                source,
                 lambda piece: None,
                 hash_algo=hash_algo,
                 advance=self.run.advance,
