@@ -10,13 +10,16 @@ import difflib
 import os
 from collections.abc import Iterable, Sequence
 
+from keystoneauth1 import loading
 from oslo_config import cfg
+from oslo_db import options as db_options
 from oslo_log import log
 
 from glance_lite import __version__, exceptions
 from glance_lite.conf import opts
 from glance_lite.db import engine
-from glance_lite.stores import registry, staging
+from glance_lite.image_import.plugins import inject_image_metadata
+from glance_lite.stores import filesystem, registry, staging
 
 LOG = log.getLogger(__name__)
 
@@ -31,6 +34,12 @@ _OTHERS_GROUPS = frozenset({
     'oslo_concurrency', 'oslo_limit', 'oslo_reports', 'inject_metadata_properties',
 })
 
+#: What is read of ``[database]``; SQLite needs ``connection`` alone.
+DATABASE_OPTIONS = (
+    'connection', 'mysql_sql_mode', 'connection_recycle_time', 'max_pool_size', 'max_overflow',
+    'pool_timeout', 'max_retries', 'retry_interval',
+)
+
 
 def register_all(conf: cfg.ConfigOpts) -> None:
     """Register every option of ours on ``conf``, and those of oslo.db and oslo.log."""
@@ -39,6 +48,38 @@ def register_all(conf: cfg.ConfigOpts) -> None:
     engine.register_opts(conf)
     registry.register_opts(conf)
     staging.register_opts(conf)
+
+
+def list_api_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return what ``etc/glance-api.conf.sample`` shows of ours, for the sample generator.
+
+    A configured store has the options that ``[glance_store]`` has, but ``default_backend``, in a
+    section of its own.
+    """
+    database = [opt for opt in db_options.database_opts if opt.name in DATABASE_OPTIONS]
+    return [
+        *opts.list_api_opts(),
+        ('database', database),
+        # beside what keystonemiddleware lists: how the service itself signs in, by password
+        ('keystone_authtoken', loading.get_auth_plugin_conf_options('password')),
+        ('glance_store', [*registry.OPTS, *filesystem.FileStore.list_opts()]),
+        ('os_glance_staging_store', staging.OPTS),
+    ]
+
+
+def list_import_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return what ``etc/glance-image-import.conf.sample`` shows, for the sample generator."""
+    return [*opts.list_import_opts(), *inject_image_metadata.InjectImageMetadata.list_opts()]
+
+
+def set_sample_defaults() -> None:
+    """Give options of libraries our defaults, before the sample generator shows them."""
+    conf = cfg.ConfigOpts()
+    register_all(conf)
+    conf([], default_config_files=[])
+    cfg.set_defaults(
+        db_options.database_opts, **{name: conf.database[name] for name in DATABASE_OPTIONS}
+    )
 
 
 def load(
