@@ -15,7 +15,8 @@ GROUP = 'import_filtering_opts'
 
 _HOST_SYNTAX = (
     'Each entry is an exact name (mirror.example.org), a pattern for every name below a suffix '
-    '(*.example.org), an IP address, or a network in CIDR notation (192.0.2.0/24, 2001:db8::/32).'
+    '(``*.example.org``), an IP address, or a network in CIDR notation (192.0.2.0/24, '
+    '2001:db8::/32).'
 )
 
 _opts: list[cfg.Opt] = [

@@ -33,8 +33,8 @@ _opts: list[cfg.Opt] = [
         'no_proxy',
         type=conf_types.LooseList(),
         default=[],
-        help='Sources that are fetched without a proxy: exact names, *.suffix patterns, addresses '
-        'and networks (CIDR; compared with addresses written in the URL).',
+        help='Sources that are fetched without a proxy: exact names, ``*.suffix`` patterns, '
+        'addresses and networks (CIDR; compared with addresses written in the URL).',
     ),
     cfg.StrOpt(
         'ca_file',
