@@ -17,7 +17,6 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import IO
 
 from glance_lite.client.errors import ClientError
 
@@ -73,7 +72,7 @@ class LocalService:
         self.import_conf = self.folder / 'glance-image-import.conf'
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._lock: IO[str] | None = None
+        self._lock: int | None = None
 
     @property
     def url(self) -> str:
@@ -88,7 +87,7 @@ class LocalService:
         try:
             for name in ('staging', 'images'):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.folder / '.lock', 'w')
+            self._lock = os.open(self.folder / '.lock', os.O_RDWR | os.O_CREAT)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._write_configuration()
         except BlockingIOError:
@@ -138,7 +137,7 @@ class LocalService:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         if self._lock is not None:
-            self._lock.close()
+            os.close(self._lock)
             self._lock = None
 
     def log_tail(self, lines: int = 12) -> str:

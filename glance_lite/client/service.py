@@ -56,8 +56,10 @@ def connect(endpoint: str | None = None, cloud: str | None = None) -> ImageServi
             f'No cloud is chosen ({text.clean(problem)}): set the OS_* variables, name one of '
             'clouds.yaml with --os-cloud, or give --endpoint URL.'
         ) from None
-    except (openstack.exceptions.SDKException, auth_errors.ClientException) as problem:
-        raise UsageError(f'Cannot use this cloud: {text.clean(problem)}') from None
+    except openstack.exceptions.ConfigException as problem:
+        raise UsageError(f'This cloud cannot be used: {text.clean(problem)}') from None
+    except Exception as problem:
+        raise _unreachable(problem) from problem
 
 
 class ImageService:
