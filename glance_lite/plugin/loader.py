@@ -131,7 +131,7 @@ def _load(name: str, distribution: str) -> Any:
         NAMESPACE,
         [name],
         on_load_failure_callback=lambda manager, point, error: failures.append(error),
-        warn_on_missing_entrypoint=False,
+        on_missing_entrypoints_callback=lambda names: None,
     )
     if failures:
         LOG.error('Import plugin %s cannot be imported', name, exc_info=failures[0])
