@@ -90,7 +90,8 @@ class ImportConductor(impl_nonblocking.NonBlockingConductor):
         """Run one attempt; True if the job is finished and can be consumed."""
         try:
             run = self._begin(job)
-            if run is None:
+            if run is None:  # settled by a conductor that died before it could say so
+                self._storage.forget(job.uuid)
                 return True
             with self._heartbeat.speaking_for(run):
                 return self._attempt(run)
