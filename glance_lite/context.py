@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from oslo_context import context
@@ -30,6 +31,11 @@ class RequestContext(context.RequestContext):
         values = super().to_policy_values()
         values['is_admin'] = self.is_admin
         return values
+
+    @functools.cached_property
+    def policy_values(self) -> dict[str, Any]:
+        """The caller as the policy rules see them; taken once, after ``is_admin`` is decided."""
+        return dict(self.to_policy_values())
 
     def to_record(self) -> dict[str, Any]:
         """Return what an import keeps of the caller. It holds no token."""

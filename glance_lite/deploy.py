@@ -1,17 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Put the parts together: the services of a process, and its conductor.
+"""Put the parts together: the services of a process, its application, and its conductor.
 
 Whatever cannot work stops here, with a sentence that names the option.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from oslo_config import cfg
+from oslo_middleware import cors, healthcheck, http_proxy_to_wsgi
+
+from glance_lite.api import routes
+from glance_lite.api.handlers.versions import VersionGate
+from glance_lite.api.wsgi import Application
 
 from glance_lite.db import schema
 from glance_lite.db.engine import Database
+from glance_lite.middleware import identity
+from glance_lite.middleware.context import ContextMiddleware
+from glance_lite.middleware.envelope import Envelope
 from glance_lite.plugin import loader
 from glance_lite.policy import Policy
 from glance_lite.remote.options import HttpOptions
@@ -22,6 +31,9 @@ from glance_lite.stores.staging import StagingArea
 
 if TYPE_CHECKING:
     from glance_lite.conductor.conductor import ImportConductor
+
+#: What a WSGI server calls.
+WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def build_services(conf: cfg.ConfigOpts) -> Services:
@@ -43,6 +55,35 @@ def build_services(conf: cfg.ConfigOpts) -> Services:
     )
 
 
+def loadapp(
+    conf: cfg.ConfigOpts,
+    services: Services | None = None,
+    identify: identity.Identify | None = None,
+) -> WsgiApp:
+    """Return the WSGI application. From the outside in:
+
+    1. envelope: request id, log line, last-resort fault; around all that may fail
+    2. CORS and proxy headers, each only where its option asks for it: they change what follows
+    3. ``/healthcheck``, then versions: both are asked before a client has a token
+    4. token check (only with Keystone), then the caller's context
+    5. the API
+
+    :param identify: tells who asks, in place of what ``auth_strategy`` says.
+    :raises ConfigError: a part cannot be built; the message names the option.
+    """
+    services = services or build_services(conf)
+    app: WsgiApp = Application(services, routes.table(conf.enable_image_import))
+    app = _identified(app, conf, services, identify)
+    app = _HealthGate(VersionGate(app, conf), healthcheck.Healthcheck(None, conf))
+    conf.register_opts(http_proxy_to_wsgi.OPTS, group='oslo_middleware')
+    if conf.oslo_middleware.enable_proxy_headers_parsing:
+        app = http_proxy_to_wsgi.HTTPProxyToWSGI(app, conf)
+    conf.register_opts(cors.CORS_OPTS, group='cors')
+    if conf.cors.allowed_origin:
+        app = cors.CORS(app, conf)
+    return Envelope(app, conf.max_request_id_length)
+
+
 def load_conductor(conf: cfg.ConfigOpts, services: Services | None = None) -> ImportConductor:
     """Return a conductor that is ready to run imports.
 
@@ -51,3 +92,28 @@ def load_conductor(conf: cfg.ConfigOpts, services: Services | None = None) -> Im
     from glance_lite.conductor.conductor import ImportConductor  # TaskFlow is slow to import
 
     return ImportConductor(services or build_services(conf))
+
+
+class _HealthGate:
+    """Answers ``/healthcheck``; 503 while the file of ``[healthcheck] disable_by_file_path`` is there."""
+
+    def __init__(self, app: WsgiApp, health: WsgiApp) -> None:
+        self._app = app
+        self._health = health
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        chosen = self._health if environ.get('PATH_INFO') == '/healthcheck' else self._app
+        return chosen(environ, start_response)
+
+
+def _identified(
+    app: WsgiApp, conf: cfg.ConfigOpts, services: Services, identify: identity.Identify | None
+) -> WsgiApp:
+    if identify is not None:
+        return ContextMiddleware(app, identify, services.policy)
+    if identity.strategy(conf) == 'none':
+        return ContextMiddleware(app, identity.identify_local, services.policy)
+    found = identity.identify_by_keystone(conf.allow_anonymous_access)
+    return identity.wrap_with_keystone(ContextMiddleware(app, found, services.policy), conf)

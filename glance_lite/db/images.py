@@ -45,6 +45,19 @@ def get(session: Session, image_id: str) -> domain.Image:
     return load(session, [row])[0]
 
 
+def get_for_update(session: Session, image_id: str) -> domain.Image:
+    """Return an image as :func:`get` does, and keep others from changing it until the commit."""
+    table = models.images
+    row = session.execute(
+        sa.select(table)
+        .where(table.c.id == image_id, table.c.deleted.is_(False))
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise exceptions.ImageNotFound(image_id)
+    return load(session, [row])[0]
+
+
 def load(session: Session, rows: Sequence[Any]) -> list[domain.Image]:
     """Turn rows of the images table into images, with one query for each side table."""
     images = {row.id: _from_row(row) for row in rows}

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which images a caller finds, and what they may do with one.
+
+What they cannot see is not there (404); what they see but may not do is forbidden (403).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from glance_lite import exceptions
+from glance_lite.api.wsgi import Request
+from glance_lite.db import images
+from glance_lite.db.engine import Session
+from glance_lite.domain import image as domain
+
+
+def load_image(
+    request: Request, session: Session, rule: str, for_update: bool = False
+) -> domain.Image:
+    """Return the image that the route names, if the caller passes ``rule`` for it.
+
+    :param for_update: hold the image's row until the transaction ends.
+    :raises ImageNotFound: there is none that the caller can see.
+    :raises Forbidden: the caller sees it, but does not pass the rule.
+    """
+    image_id = request.args['image_id']
+    find = images.get_for_update if for_update else images.get
+    image = find(session, image_id)
+    require(request, image, rule)
+    return image
+
+
+def require(request: Request, image: domain.Image, rule: str) -> None:
+    """Raise unless the caller sees an image and passes a rule for it; errors as above."""
+    context, policy = request.context, request.services.policy
+    if not domain.is_visible_to(image, context.project_id, context.is_admin):
+        raise exceptions.ImageNotFound(image.image_id)
+    target = target_of(image)
+    if policy.allows(context, rule, target):
+        return
+    if rule == 'get_image' or not policy.allows(context, 'get_image', target):
+        raise exceptions.ImageNotFound(image.image_id)
+    policy.require(context, rule, target)
+
+
+def target_of(image: domain.Image) -> dict[str, Any]:
+    """Return what the policy rules know about an image."""
+    return {
+        'project_id': image.owner, 'owner': image.owner, 'visibility': image.visibility,
+        'image_id': image.image_id, 'status': image.status,
+    }

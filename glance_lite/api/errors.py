@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an exception to status, code and message: the one place where HTTP statuses are chosen."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from oslo_db import exception as db_exception
+
+from glance_lite import exceptions
+
+#: The first class that fits decides, so that a subclass stands before its base.
+STATUSES: tuple[tuple[type[exceptions.GlanceLiteError], int], ...] = (
+    (exceptions.InvalidRequest, 400),
+    (exceptions.Unauthorized, 401),
+    (exceptions.Forbidden, 403),
+    (exceptions.NotFound, 404),
+    (exceptions.Conflict, 409),
+    (exceptions.Gone, 410),
+    (exceptions.LimitExceeded, 413),
+    (exceptions.StoreFull, 413),
+    (exceptions.UnsupportedMediaType, 415),
+    (exceptions.RangeNotSatisfiable, 416),
+    (exceptions.HeaderTooLong, 431),
+    (exceptions.ServiceUnavailable, 503),
+    (exceptions.StoreError, 503),
+)
+#: Reasons of a refused import or upload that are about the content, not about the request.
+CONTENT_CODES = frozenset({'format_mismatch', 'unsafe_image'})
+RETRY_SECONDS = 5
+
+
+class MethodNotAllowed(exceptions.GlanceLiteError):
+    """The path exists, the method does not; ``allowed`` has those that do."""
+
+    code = 'method_not_allowed'
+
+    def __init__(self, method: str, allowed: list[str]) -> None:
+        super().__init__(
+            f'The method {method} is not allowed here; allowed: {", ".join(allowed)}.'
+        )
+        self.allowed = allowed
+
+
+class UnknownMethod(exceptions.GlanceLiteError):
+    """No resource of the service has this method."""
+
+    code = 'unknown_method'
+
+
+class WrongPatchType(exceptions.UnsupportedMediaType):
+    """A PATCH of another media type than those in ``accepted``."""
+
+    def __init__(self, message: str, accepted: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.accepted = accepted
+
+
+class IncompleteBody(exceptions.InvalidRequest):
+    """The client left, paused too long or broke the coding before its body was complete."""
+
+    code = 'incomplete_body'
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What an exception becomes."""
+
+    status: int
+    code: str
+    message: str
+    headers: list[tuple[str, str]]
+
+
+def describe(error: Exception) -> Answer | None:
+    """Return the answer that an exception stands for; None for a fault of the service."""
+    if isinstance(error, exceptions.GlanceLiteError):
+        status = _status(error)
+        if status is not None:
+            return Answer(status, error.code, error.message, _headers(error, status))
+    if isinstance(error, db_exception.DBDeadlock | db_exception.DBConnectionError):
+        return Answer(
+            503, 'service_unavailable',
+            'The database did not take the request; try again.',
+            [('Retry-After', str(RETRY_SECONDS))],
+        )
+    return None
+
+
+def _status(error: exceptions.GlanceLiteError) -> int | None:
+    if isinstance(error, MethodNotAllowed):
+        return 405
+    if isinstance(error, UnknownMethod):
+        return 501
+    if isinstance(error, exceptions.ImportFailed):
+        return 415 if error.code in CONTENT_CODES else 400
+    return next((status for kind, status in STATUSES if isinstance(error, kind)), None)
+
+
+def _headers(error: Any, status: int) -> list[tuple[str, str]]:
+    if isinstance(error, MethodNotAllowed):
+        return [('Allow', ', '.join(error.allowed))]
+    if isinstance(error, WrongPatchType):
+        return [('Accept-Patch', ', '.join(error.accepted))]
+    if isinstance(error, exceptions.RangeNotSatisfiable):
+        return [('Content-Range', f'bytes */{error.size}')]
+    return [('Retry-After', str(RETRY_SECONDS))] if status == 503 else []

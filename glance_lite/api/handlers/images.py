@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Image records: create, show, list, change, delete. Their data is another module's."""
+
+from __future__ import annotations
+
+import urllib.parse
+import uuid
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log
+
+from glance_lite import exceptions
+from glance_lite.api import access, errors, views
+from glance_lite.api.schemas import images as schemas
+from glance_lite.api.schemas import validation
+from glance_lite.api.wsgi import Reply, Request
+from glance_lite.db import image_list, images, tasks
+from glance_lite.domain import image as domain
+from glance_lite.domain import image_query, image_rules, json_patch, text
+
+LOG = log.getLogger(__name__)
+
+
+def create_image(request: Request) -> Reply:
+    """``POST /v2/images``: add an image record in status queued."""
+    attributes = request.read_json()
+    if not isinstance(attributes, dict):
+        raise exceptions.InvalidRequest('The body must be a JSON object with attributes.')
+    for name in attributes:
+        image_rules.require_writable(name)
+    _check_values(request, attributes)
+    attributes.setdefault('owner', request.context.owner)
+    image = domain.Image(image_id=attributes.pop('id', None) or str(uuid.uuid4()))
+    _assign(image, attributes)
+    target = access.target_of(image)
+    target['project_id'] = request.context.owner
+    request.services.policy.require(request.context, 'add_image', target)
+    _require_visibility(request, image)
+    _check_quotas(request.services.conf, image)
+    with request.services.db.writer() as session:
+        images.insert(session, image)
+    image.tags.sort()
+    location = f'{request.base_url}/v2/images/{image.image_id}'
+    return Reply(
+        201, views.image(image), [('Location', location), *_discovery_headers(request)]
+    )
+
+
+def get_image(request: Request) -> Reply:
+    """``GET /v2/images/{image_id}``: show an image."""
+    with request.services.db.reader() as session:
+        image = access.load_image(request, session, 'get_image')
+    return Reply(data=views.image(image, request.services.conf.show_image_direct_url))
+
+
+def list_images(request: Request) -> Reply:
+    """``GET /v2/images``: show a page of the images that the caller sees."""
+    context, services = request.context, request.services
+    services.policy.require(context, 'get_images', {'project_id': context.project_id})
+    conf = services.conf
+    query = image_query.parse(request.query, conf.limit_param_default, conf.api_limit_max)
+    with services.db.reader() as session:
+        page, more = image_list.list_page(session, query, context.project_id, context.is_admin)
+    direct_url = conf.show_image_direct_url
+    data: dict[str, Any] = {
+        'images': [
+            views.image(image, direct_url) for image in page
+            if services.policy.allows(context, 'get_image', access.target_of(image))
+        ],
+        'first': _link(request.query, None),
+        'schema': '/v2/schemas/images',
+    }
+    if more:
+        data['next'] = _link(request.query, page[-1].image_id)
+    return Reply(data=data)
+
+
+def update_image(request: Request) -> Reply:
+    """``PATCH /v2/images/{image_id}``: change attributes."""
+    if request.content_type not in json_patch.MEDIA_TYPES:
+        raise errors.WrongPatchType(
+            f'A PATCH needs one of the media types {", ".join(json_patch.MEDIA_TYPES)}.',
+            json_patch.MEDIA_TYPES,
+        )
+    changes = json_patch.parse(request.read_json(), request.content_type)
+    with request.services.db.writer() as session:
+        image = access.load_image(request, session, 'modify_image', for_update=True)
+        before = dict(image.properties)
+        changed: dict[str, Any] = {}
+        for change in changes:
+            _require_change(request, image, change)
+            if change.op == 'remove':
+                del image.properties[change.name]
+                continue
+            value = {change.name: change.value}
+            _check_values(request, value)
+            changed.update(value)
+            _assign(image, value)
+        if 'visibility' in changed:
+            _require_visibility(request, image)
+        _check_quotas(request.services.conf, image)
+        columns = {name: getattr(image, name) for name in changed if name in _COLUMNS}
+        images.update(session, image.image_id, **columns)
+        images.set_properties(session, image.image_id, _difference(before, image.properties))
+        if 'tags' in changed:
+            images.set_tags(session, image.image_id, image.tags)
+        image = images.get(session, image.image_id)
+    return Reply(data=views.image(image, request.services.conf.show_image_direct_url))
+
+
+def delete_image(request: Request) -> Reply:
+    """``DELETE /v2/images/{image_id}``: delete an image and its data; a running import is cancelled."""
+    services = request.services
+    with services.db.writer() as session:
+        image = access.load_image(request, session, 'delete_image', for_update=True)
+        if image.protected:
+            raise exceptions.Forbidden(
+                f'Image {image.image_id} is protected; set protected to false first.'
+            )
+        deletable = [status for status, after in domain.TRANSITIONS.items()
+                     if domain.DELETED in after]
+        if not images.delete(session, image.image_id, deletable):
+            raise exceptions.StatusConflict(
+                f'Image {image.image_id} cannot be deleted in status {image.status}.'
+            )
+        if image.import_task_id is not None:
+            tasks.request_cancel(session, image.import_task_id)
+    _delete_data(request, image)
+    return Reply(204)
+
+
+_COLUMNS = frozenset(image_rules.WRITABLE) - {'tags'}
+
+
+def _assign(image: domain.Image, attributes: dict[str, Any]) -> None:
+    for name, value in attributes.items():
+        if name == 'tags':
+            image.tags = list(dict.fromkeys(value))
+        elif name in _COLUMNS:
+            setattr(image, name, value)
+        else:
+            image.properties[name] = value
+
+
+def _check_values(request: Request, attributes: dict[str, Any]) -> None:
+    """Check the values of attributes against the schema and what the database holds."""
+    text.require_plain_values(attributes)
+    formats = request.services.conf.image_format
+    validator = schemas.image_validator(
+        tuple(formats.disk_formats), tuple(formats.container_formats)
+    )
+    for name in attributes:
+        if name not in domain.BASE_ATTRIBUTES:
+            image_rules.require_property_name(name)
+    validation.check(validator, attributes, 'The image')
+    owner = attributes.get('owner', request.context.owner)
+    if owner != request.context.owner and not request.context.is_admin:
+        raise exceptions.Forbidden('Only an administrator may choose another owner.')
+
+
+def _require_change(request: Request, image: domain.Image, change: json_patch.Change) -> None:
+    """Raise unless a change is one that the caller may make to the image as it is."""
+    name = change.name
+    if name == 'id':
+        raise exceptions.Forbidden("The attribute 'id' is read-only.")
+    image_rules.require_writable(name)
+    is_base = name in domain.BASE_ATTRIBUTES
+    if change.op == 'remove' and is_base:
+        raise exceptions.Forbidden(f"The attribute '{name}' cannot be removed.")
+    if change.op != 'add' and not is_base and name not in image.properties:
+        raise exceptions.Conflict(f"The image has no property '{name[:255]}'.")
+    if change.op == 'add' and change.strict_add and (is_base or name in image.properties):
+        raise exceptions.Conflict(f"The image has the property '{name[:255]}' already.")
+    if name in ('disk_format', 'container_format') and image.status not in (
+        image_rules.FORMATS_OPEN
+    ):
+        raise exceptions.Forbidden(
+            f"The attribute '{name}' can only be changed before the image has data; "
+            f'its status is {image.status}.'
+        )
+
+
+def _require_visibility(request: Request, image: domain.Image) -> None:
+    rule = {'public': 'publicize_image', 'community': 'communitize_image'}.get(image.visibility)
+    if rule is not None:
+        request.services.policy.require(request.context, rule, access.target_of(image))
+
+
+def _check_quotas(conf: cfg.ConfigOpts, image: domain.Image) -> None:
+    image_rules.check_quota(
+        image_rules.own_properties(image.properties), conf.image_property_quota, 'properties'
+    )
+    image_rules.check_quota(image.tags, conf.image_tag_quota, 'tags')
+
+
+def _difference(before: dict[str, str], after: dict[str, str]) -> dict[str, str | None]:
+    changes: dict[str, str | None] = {
+        name: value for name, value in after.items() if before.get(name) != value
+    }
+    changes.update({name: None for name in before if name not in after})
+    return changes
+
+
+def _discovery_headers(request: Request) -> list[tuple[str, str]]:
+    services = request.services
+    headers = [('OpenStack-image-store-ids', ','.join(services.stores.ids))]
+    if services.conf.enable_image_import and services.conf.enabled_import_methods:
+        methods = ','.join(services.conf.enabled_import_methods)
+        headers.insert(0, ('OpenStack-image-import-methods', methods))
+    return headers
+
+
+def _link(query: list[tuple[str, str]], marker: str | None) -> str:
+    kept = [(name, value) for name, value in query if name != 'marker']
+    if marker is not None:
+        kept.append(('marker', marker))
+    return '/v2/images' + ('?' + urllib.parse.urlencode(kept) if kept else '')
+
+
+def _delete_data(request: Request, image: domain.Image) -> None:
+    """Remove the data of a deleted image; what cannot be removed is logged."""
+    services = request.services
+    for location in image.locations:
+        try:
+            services.stores.get(location.store).delete(location.url)
+        except exceptions.StoreDataNotFound:
+            pass
+        except exceptions.GlanceLiteError as error:
+            LOG.error(
+                'Image %s: its data in store %s was not deleted: %s', image.image_id,
+                location.store, error,
+            )
+    try:
+        services.staging.remove_all(image.image_id)
+    except OSError as error:
+        LOG.error('Image %s: its staged data was not deleted: %s', image.image_id, error)

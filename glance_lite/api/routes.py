@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of the API: path, method, handler."""
+
+from __future__ import annotations
+
+from glance_lite.api.handlers import (
+    discovery,
+    image_data,
+    image_import,
+    image_tasks,
+    images,
+    schemas,
+)
+from glance_lite.api.wsgi import RouteTable
+
+#: Everything behind the token check.
+ROUTES: RouteTable = {
+    '/v2/images': {'GET': images.list_images, 'POST': images.create_image},
+    '/v2/images/{image_id}': {
+        'GET': images.get_image, 'PATCH': images.update_image, 'DELETE': images.delete_image,
+    },
+    '/v2/images/{image_id}/file': {
+        'GET': image_data.download_data, 'PUT': image_data.upload_data,
+    },
+    '/v2/images/{image_id}/tasks': {'GET': image_tasks.list_tasks},
+    '/v2/info/stores': {'GET': discovery.list_stores},
+    '/v2/info/stores/detail': {'GET': discovery.list_stores_detail},
+    '/v2/schemas/{name}': {'GET': schemas.get_schema},
+}
+
+#: Interoperable import; absent when ``enable_image_import`` is off.
+IMPORT_ROUTES: RouteTable = {
+    '/v2/images/{image_id}/stage': {'PUT': image_data.stage_data},
+    '/v2/images/{image_id}/import': {'POST': image_import.create_import},
+    '/v2/info/import': {'GET': discovery.get_import_methods},
+}
+
+
+def table(import_enabled: bool) -> RouteTable:
+    """Return the routes of this deployment."""
+    return {**ROUTES, **IMPORT_ROUTES} if import_enabled else dict(ROUTES)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check data against a JSON schema, and say in a sentence which field breaks which rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema
+from jsonschema import exceptions as schema_exceptions
+
+from glance_lite import exceptions
+
+_SHOWN = 80
+_TYPES = {
+    'string': 'a string', 'integer': 'an integer', 'boolean': 'true or false', 'null': 'null',
+    'array': 'a list', 'object': 'an object',
+}
+
+
+def check(validator: jsonschema.protocols.Validator, data: Any, whole: str) -> None:
+    """Raise unless the data fits.
+
+    :param whole: how the message calls the data when no field of it is to blame.
+    :raises InvalidRequest: naming the field and the rule.
+    """
+    error = schema_exceptions.best_match(validator.iter_errors(data))
+    if error is not None:
+        field = '.'.join(str(part) for part in error.absolute_path) or whole
+        raise exceptions.InvalidRequest(f'{_cut(field)} {_rule(error)}.')
+
+
+def _rule(error: Any) -> str:
+    kind, value = error.validator, error.validator_value
+    if kind == 'type':
+        kinds = [value] if isinstance(value, str) else value
+        return f'must be {" or ".join(_TYPES.get(name, name) for name in kinds)}'
+    if kind == 'enum':
+        return f'must be one of: {", ".join("null" if item is None else str(item) for item in value)}'
+    if kind in ('maxLength', 'minLength'):
+        return f'may have {value} characters at {"most" if kind == "maxLength" else "least"}'
+    if kind in ('maximum', 'minimum'):
+        return f'must be {value} at {"most" if kind == "maximum" else "least"}'
+    if kind == 'pattern':
+        return 'must be a UUID' if 'uuid' in str(error.schema.get('format', '')) else (
+            f'must match {value}'
+        )
+    return f'breaks the rule {kind}'
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + '…'

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From domain objects to what the API shows. No decision about who may see what is made here."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from glance_lite.domain.image import Image
+from glance_lite.domain.task import Task
+
+#: Properties of the service's own that nobody sees.
+HIDDEN_PROPERTIES = frozenset({'os_glance_stage_host', 'os_glance_hash_op_host'})
+
+
+def time(value: datetime.datetime | None) -> str | None:
+    """Return a UTC time as the API writes it: ``YYYY-MM-DDTHH:MM:SSZ``."""
+    return None if value is None else value.strftime('%Y-%m-%dT%H:%M:%SZ')
+
+
+def image(item: Image, direct_url: bool = False) -> dict[str, Any]:
+    """Return an image as JSON data.
+
+    :param direct_url: show where the data rests.
+    """
+    path = f'/v2/images/{item.image_id}'
+    shown: dict[str, Any] = {
+        name: value for name, value in item.properties.items() if name not in HIDDEN_PROPERTIES
+    }
+    shown.update(
+        name=item.name, disk_format=item.disk_format, container_format=item.container_format,
+        visibility=item.visibility, size=item.size, virtual_size=item.virtual_size,
+        status=item.status, checksum=item.checksum, protected=item.protected,
+        min_ram=item.min_ram, min_disk=item.min_disk, owner=item.owner,
+        os_hidden=item.os_hidden, os_hash_algo=item.os_hash_algo,
+        os_hash_value=item.os_hash_value, id=item.image_id, created_at=time(item.created_at),
+        updated_at=time(item.updated_at), tags=item.tags, self=path, file=path + '/file',
+        schema='/v2/schemas/image',
+    )
+    if item.locations:
+        shown['stores'] = ','.join(location.store for location in item.locations)
+        if direct_url:
+            shown['direct_url'] = item.locations[0].url
+    return shown
+
+
+def image_task(task: Task) -> dict[str, Any]:
+    """Return a task as the owner of its image sees it.
+
+    ``progress`` and ``error`` are additions to what Glance shows; times are in UTC with ``Z``.
+    """
+    return {
+        'id': task.task_id, 'type': task.type, 'status': task.status, 'owner': task.owner,
+        'expires_at': time(task.expires_at), 'created_at': time(task.created_at),
+        'updated_at': time(task.updated_at), 'deleted_at': None, 'deleted': False,
+        'image_id': task.image_id, 'request_id': task.request_id, 'user_id': task.user_id,
+        'input': task.input, 'result': task.result, 'message': task.message,
+        'progress': task.progress, 'error': task.error,
+    }

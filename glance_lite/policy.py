@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evaluate the policy rules with oslo.policy. The rules themselves are in ``policies/``.
+
+Fails closed: a named file that is missing, a file that cannot be read, a rule that refers to
+nothing stop the start; a file that becomes unreadable later refuses every request.
+"""
+
+from __future__ import annotations
+
+import logging as std_logging
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log
+from oslo_policy import policy
+
+from glance_lite import exceptions, policies
+from glance_lite.context import RequestContext
+
+LOG = log.getLogger(__name__)
+
+#: Seconds between two looks at the policy files for changes.
+RELOAD_SECONDS = 1.0
+YAML_FILE, JSON_FILE = 'policy.yaml', 'policy.json'
+
+
+class _Enforcer(policy.Enforcer):
+    """An enforcer that looks for changed files once a second, not at each check."""
+
+    _next_look = 0.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._reload_lock = threading.Lock()
+        super().__init__(*args, **kwargs)
+
+    def load_rules(self, force_reload: bool = False) -> None:
+        if not force_reload and time.monotonic() < self._next_look:
+            return
+        with self._reload_lock:
+            # stays in the past when reading fails, so the next check fails as well
+            super().load_rules(force_reload)
+            self._next_look = time.monotonic() + RELOAD_SECONDS
+
+
+class Policy:
+    """The rules in force. May be used by many threads at once."""
+
+    def __init__(self, enforcer: policy.Enforcer) -> None:
+        self._enforcer = enforcer
+
+    @classmethod
+    def from_conf(cls, conf: cfg.ConfigOpts) -> Policy:
+        """Load the defaults and the policy file.
+
+        :raises ConfigError: the file is missing or cannot be used.
+        """
+        return cls(make_enforcer(conf))
+
+    def allows(self, context: RequestContext, rule: str, target: Mapping[str, Any]) -> bool:
+        """Tell whether the caller passes a rule.
+
+        :raises ServiceUnavailable: the rules cannot be read at the moment.
+        """
+        try:
+            return bool(self._enforcer.enforce(rule, dict(target), context.policy_values))
+        except Exception as error:
+            LOG.exception('Policy rule %s cannot be evaluated', rule)
+            raise exceptions.ServiceUnavailable(
+                'The policy rules of the service cannot be evaluated; nothing is permitted.'
+            ) from error
+
+    def require(self, context: RequestContext, rule: str, target: Mapping[str, Any]) -> None:
+        """Raise unless the caller passes a rule.
+
+        :raises Forbidden: they do not.
+        """
+        if not self.allows(context, rule, target):
+            raise exceptions.Forbidden(f'You are not permitted to do this (policy rule {rule}).')
+
+    def is_admin(self, context: RequestContext) -> bool:
+        """Tell whether the rule ``context_is_admin`` makes the caller an administrator."""
+        values = dict(context.to_policy_values())
+        return bool(self._enforcer.enforce('context_is_admin', {}, values))
+
+
+def make_enforcer(conf: cfg.ConfigOpts) -> policy.Enforcer:
+    """Build the enforcer, with the rules loaded and checked.
+
+    :raises ConfigError: the file is missing or cannot be used.
+    """
+    enforcer = _Enforcer(conf)  # registers [oslo_policy]
+    enforcer.policy_file = choose_file(conf)
+    enforcer.suppress_default_change_warnings = True
+    enforcer.register_defaults(policies.list_rules())
+    try:
+        enforcer.load_rules()
+        enforcer.check_rules(raise_on_violation=True)
+    except Exception as error:
+        raise exceptions.ConfigError(
+            f'The policy file {enforcer.policy_file} cannot be used: {error}'
+        ) from error
+    unknown = sorted(set(enforcer.file_rules) - set(enforcer.registered_rules))
+    if unknown:
+        LOG.info('The policy file has rules that nothing here asks for: %s', ', '.join(unknown))
+    return enforcer
+
+
+def choose_file(conf: cfg.ConfigOpts) -> str:
+    """Return the policy file in force.
+
+    A file that ``[oslo_policy] policy_file`` names, else ``policy.yaml``, else ``policy.json``. When both
+    of the latter are there the first is in force, as in every service that uses oslo.policy, and
+    a warning says so.
+
+    :raises ConfigError: the named file does not exist.
+    """
+    named: str = conf.oslo_policy.policy_file
+    where = conf.get_location('policy_file', 'oslo_policy').location
+    if where not in (cfg.Locations.opt_default, cfg.Locations.set_default):
+        if conf.find_file(named) is None:
+            raise exceptions.ConfigError(f'[oslo_policy] policy_file: {named} does not exist.')
+        return named
+    yaml_path, json_path = conf.find_file(YAML_FILE), conf.find_file(JSON_FILE)
+    if yaml_path and json_path:
+        LOG.warning(
+            'There are two policy files: %s is in force, %s is not read. Remove one of them, or '
+            'name the one that you want in [oslo_policy] policy_file', yaml_path, json_path,
+        )
+    return JSON_FILE if json_path and not yaml_path else YAML_FILE
+
+
+def get_enforcer() -> policy.Enforcer:
+    """Return an enforcer for the ``oslopolicy-*`` tools, with the files named to the tool."""
+    std_logging.getLogger('oslo_policy').setLevel(std_logging.ERROR)
+    conf = cfg.ConfigOpts()
+    conf(_config_arguments(sys.argv[1:]), project='glance-lite')
+    return make_enforcer(conf)
+
+
+def _config_arguments(args: list[str]) -> list[str]:
+    """Keep only what names configuration files; the rest belongs to the tool."""
+    kept: list[str] = []
+    for position, arg in enumerate(args):
+        if arg in ('--config-file', '--config-dir'):
+            kept += args[position:position + 2]
+        elif arg.startswith(('--config-file=', '--config-dir=')):
+            kept.append(arg)
+    return kept
