@@ -11,7 +11,10 @@ from typing import TextIO
 from glance_lite.client import text
 
 _BAR_CELLS = 20
-_NAME_CELLS = 24
+_LEAST_BAR_CELLS = 5
+#: The longest figures beside a bar: share, size, rate and time left.
+_FIGURE_CELLS = len('100% of 999.9 MiB  999.9 MiB/s  0:59:59 left')
+_NAME_CELLS = 22
 _REDRAW_SECONDS = 0.1
 _ERASE_LINE = '\r\x1b[K'
 
@@ -85,23 +88,27 @@ class Display:
             return
         self._drawn = self._clock()
         width = shutil.get_terminal_size().columns - 1
-        self._write(self._running_line()[:width])
+        self._write(self._running_line(width)[:width])
 
-    def _running_line(self) -> str:
-        line = f'  {self._phase:<{_NAME_CELLS}} '
+    def _running_line(self, width: int) -> str:
+        """Return the line; the bar takes what is left of ``width`` cells, or goes first."""
+        name = f'  {self._phase:<{_NAME_CELLS}} '
         seconds = self._clock() - self._started
         if not self._done or not self._total:
             moved = f'{text.size(self._done)}, ' if self._done else ''
-            return f'{line}{moved}{text.span(seconds)}'
+            return f'{name}{moved}{text.span(seconds)}'
         share = min(1.0, self._done / self._total)
-        cells = int(share * _BAR_CELLS)
-        line += f'[{"#" * cells}{"-" * (_BAR_CELLS - cells)}] {int(share * 100):3}%'
-        line += f'  {text.size(self._done)} of {text.size(self._total)}'
-        if seconds < 0.2:
-            return line
-        speed = self._done / seconds
-        left = max(0, self._total - self._done) / speed
-        return f'{line}  {text.rate(speed)}  {text.span(left)} left'
+        rest = f'{int(share * 100):3}% of {text.size(self._total)}'
+        if seconds >= 0.2:
+            speed = self._done / seconds
+            left = max(0, self._total - self._done) / speed
+            rest += f'  {text.rate(speed)}  {text.span(left)} left'
+        room = width - len(name) - _FIGURE_CELLS - 3
+        if room < _LEAST_BAR_CELLS:
+            return name + rest
+        cells = min(_BAR_CELLS, room)
+        full = int(share * cells)
+        return f'{name}[{"#" * full}{"-" * (cells - full)}] {rest}'
 
     def _write(self, letters: str) -> None:
         self._stream.write((_ERASE_LINE if self._live else '') + letters)

@@ -33,20 +33,34 @@ def test_without_a_terminal_each_phase_is_one_plain_line(clock):
     display.update('verify-staged')
     display.end_phase()
     assert stream.getvalue().splitlines() == [
-        '  stage                    64.0 MiB in 2.0 s, 32.0 MiB/s',
-        '  verify-staged            done',
+        '  stage                  64.0 MiB in 2.0 s, 32.0 MiB/s',
+        '  verify-staged          done',
     ]
 
 
-def test_a_terminal_sees_a_bar_with_rate_and_time_left(clock):
+def test_a_terminal_sees_a_bar_with_rate_and_time_left(clock, monkeypatch):
+    monkeypatch.setenv('COLUMNS', '120')
     stream = io.StringIO()
     display = Display(stream, live=True, clock=clock)
     display.update('stage', 0, 64 * MIB)
     clock.now = 1.0
     display.update('stage', 16 * MIB, 64 * MIB)
-    assert stream.getvalue().rsplit('\r\x1b[K', 1)[1].startswith('  stage')
-    bar = '[#####---------------]  25%  16.0 MiB of 64.0 MiB  16.0 MiB/s  3.0 s left'
-    assert bar[:40] in stream.getvalue()
+    bar = '[#####---------------]  25% of 64.0 MiB  16.0 MiB/s  3.0 s left'
+    assert stream.getvalue().rsplit('\r\x1b[K', 1)[1] == f'  stage                  {bar}'
+
+
+@pytest.mark.parametrize('columns', [70, 80, 100])
+def test_the_bar_gives_way_to_the_figures(clock, monkeypatch, columns):
+    monkeypatch.setenv('COLUMNS', str(columns))
+    stream = io.StringIO()
+    display = Display(stream, live=True, clock=clock)
+    display.update('stage', 0, 64 * MIB)
+    clock.now = 1.0
+    display.update('stage', 16 * MIB, 64 * MIB)
+    line = stream.getvalue().rsplit('\r\x1b[K', 1)[1]
+    assert line.endswith(' 25% of 64.0 MiB  16.0 MiB/s  3.0 s left')
+    assert len(line) < columns
+    assert ('[#' in line) is (columns > 70)
 
 
 def test_a_line_never_wraps_on_a_narrow_terminal(clock, monkeypatch):
@@ -80,7 +94,7 @@ def test_a_failed_phase_says_how_far_it_came(clock):
     display = Display(stream, clock=clock)
     display.update('download', 3 * MIB, None)
     display.end_phase(failed=True)
-    assert stream.getvalue() == '  download                 failed at 3.0 MiB\n'
+    assert stream.getvalue() == '  download               failed at 3.0 MiB\n'
 
 
 def test_a_recorded_phase_replaces_the_running_line(clock):
@@ -89,4 +103,4 @@ def test_a_recorded_phase_replaces_the_running_line(clock):
     display.update('waiting for a worker')
     display.record('confirm-claim', 0, 0.7)
     display.end_phase()
-    assert stream.getvalue() == '  confirm-claim            done in 0.7 s\n'
+    assert stream.getvalue() == '  confirm-claim          done in 0.7 s\n'

@@ -104,7 +104,7 @@ def test_a_failure_has_the_phase_the_message_and_the_error():
     ], 'queued'))
     assert not outcome.is_active
     assert (outcome.error, outcome.message) == (error, 'virus')
-    assert 'run-plugin:scan          failed' in written
+    assert 'run-plugin:scan        failed' in written
 
 
 def test_an_image_deleted_meanwhile_ends_the_watch():
