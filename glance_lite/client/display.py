@@ -38,6 +38,7 @@ class Display:
         self._live = stream.isatty() if live is None else live
         self._clock = clock
         self._phase: str | None = None
+        self._passing = False
         self._done: int | None = None
         self._total: int | None = None
         self._started = 0.0
@@ -51,19 +52,25 @@ class Display:
 
     def update(self, phase: str, done: int | None = None, total: int | None = None) -> None:
         """Show how far a phase is, in bytes. Another phase than before ends the one before."""
-        if phase != self._phase:
-            self.end_phase()
-            self._phase, self._started = text.clean(phase, 80), self._clock()
-            self._drawn = -_REDRAW_SECONDS
+        self._enter(text.clean(phase, 80), passing=False)
         self._done, self._total = done, total
+        if self._clock() - self._drawn >= _REDRAW_SECONDS:
+            self._draw()
+
+    def wait(self, reason: str) -> None:
+        """Show that nothing can be seen yet, and why. It leaves no line behind."""
+        self._enter(reason, passing=True)
+        self._done = self._total = None
         if self._clock() - self._drawn >= _REDRAW_SECONDS:
             self._draw()
 
     def end_phase(self, failed: bool = False) -> None:
         """End the running phase, if any, with a line that stays."""
-        if self._phase is not None:
+        if self._phase is not None and not self._passing:
             self._leave(self._phase, self._done, self._clock() - self._started, failed)
-            self._phase = None
+        elif self._phase is not None:
+            self._write('')
+        self._phase = None
 
     def record(self, phase: str, done: int | None, seconds: float) -> None:
         """Leave the line of a phase that is over, with figures that somebody else measured.
@@ -72,6 +79,13 @@ class Display:
         """
         self._phase = None
         self._leave(text.clean(phase, 80), done, seconds, failed=False)
+
+    def _enter(self, phase: str, *, passing: bool) -> None:
+        if phase == self._phase and passing == self._passing:
+            return
+        self.end_phase()
+        self._phase, self._passing, self._started = phase, passing, self._clock()
+        self._drawn = -_REDRAW_SECONDS
 
     def _leave(self, phase: str, done: int | None, seconds: float, failed: bool) -> None:
         what = 'failed' if failed else 'done'

@@ -168,8 +168,10 @@ def _refusal(answer: Any) -> ServiceRefused:
     code = None
     try:
         body = answer.json()
-        message = text.without_markup(str(body['message']))
-        code = body.get('error_code')
+        told = body.get('error', body)  # of this service, or of Glance
+        message = text.without_markup(str(told['message']))
+        if told is not body:
+            code, request_id = told.get('code'), request_id or told.get('request_id')
     except (ValueError, KeyError, TypeError, AttributeError):
         message = text.without_markup(answer.text)
     message = message or text.clean(answer.reason or 'no reason given')

@@ -107,7 +107,7 @@ class _Phases:
         progress = self._record_done(task)
         if not progress.get('phase'):
             waiting = task.get('status') == 'pending'
-            self._display.update('waiting for a worker' if waiting else 'importing')
+            self._display.wait('waiting for a worker' if waiting else 'importing')
             return
         done, total = _count(progress.get('bytes_done')), _count(progress.get('bytes_total'))
         self._display.update(str(progress['phase']), done, total)

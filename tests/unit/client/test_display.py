@@ -100,7 +100,19 @@ def test_a_failed_phase_says_how_far_it_came(clock):
 def test_a_recorded_phase_replaces_the_running_line(clock):
     stream = io.StringIO()
     display = Display(stream, clock=clock)
-    display.update('waiting for a worker')
+    display.wait('waiting for a worker')
     display.record('confirm-claim', 0, 0.7)
     display.end_phase()
     assert stream.getvalue() == '  confirm-claim          done in 0.7 s\n'
+
+
+def test_waiting_leaves_no_line_behind(clock):
+    stream = io.StringIO()
+    display = Display(stream, clock=clock)
+    display.wait('waiting for a worker')
+    clock.now = 5.0
+    display.update('download')
+    display.end_phase()
+    display.wait('importing')
+    display.end_phase()
+    assert stream.getvalue() == '  download               done\n'

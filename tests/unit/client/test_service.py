@@ -44,9 +44,17 @@ def test_a_refused_import_is_an_error_with_the_services_sentence(service, images
     assert (caught.value.status, caught.value.request_id) == (409, 'req-7')
 
 
+def test_the_code_of_a_refusal_is_kept(service, images, image):
+    body = b'{"error": {"code": "filtered_uri", "message": "Not permitted.", "request_id": "r"}}'
+    images.refuse['POST /images/ID/import'] = (403, {}, body)
+    with pytest.raises(ServiceRefused, match=r'^Not permitted\.$') as caught:
+        service.start_import(image['id'], {'method': {'name': 'web-download'}})
+    assert (caught.value.code, caught.value.request_id) == ('filtered_uri', 'r')
+
+
 @pytest.mark.parametrize('body', [
     b'<html><head><title>413</title></head><body>Too <b>large</b></body></html>',
-    b'413 Too large\n\n', b'["Too", "large"]',
+    b'413 Too large\n\n', b'["Too", "large"]', b'{"error": "Too large"}',
 ])
 def test_error_pages_of_any_kind_become_a_sentence(service, images, body):
     images.refuse['POST /images'] = (413, {'Content-Type': 'text/html'}, body)
