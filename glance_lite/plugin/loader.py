@@ -81,9 +81,8 @@ def load_plugins(conf: cfg.ConfigOpts) -> PluginSet:
     plugins: dict[str, GetFlow] = {}
     for name in names:
         distribution = _distribution_of(name, installed)
-        before = _option_names(conf)
         plugins[name] = _bind(name, distribution, _load(name, distribution), conf)
-        _check_options(name, conf, before)
+        _check_options(name, conf)
     dry_run.check(plugins)
     LOG.info('Import plugins in order: %s', ', '.join(names) or 'none')
     return PluginSet(plugins, trace=conf['import'].trace_plugins)
@@ -169,33 +168,22 @@ def _bind(name: str, distribution: str, loaded: Any, conf: cfg.ConfigOpts) -> Ge
     return loaded  # type: ignore[no-any-return]
 
 
-def _option_names(conf: cfg.ConfigOpts) -> set[tuple[str | None, str]]:
-    found: set[tuple[str | None, str]] = set()
-    for name in conf:
-        if isinstance(value := _read(conf, name), cfg.ConfigOpts.GroupAttr):
-            found.update((name, option) for option in value)
-        else:
-            found.add((None, name))
-    return found
+def _check_options(name: str, conf: cfg.ConfigOpts) -> None:
+    """Read every option, those that the plugin registered among them: a bad value stops the start.
 
-
-def _read(conf: Mapping[str, Any], name: str) -> Any:
-    try:
-        return conf[name]
-    except (cfg.Error, ValueError) as error:
-        return error
-
-
-def _check_options(
-    name: str, conf: cfg.ConfigOpts, before: set[tuple[str | None, str]]
-) -> None:
-    """Read each option that a plugin has registered, so that a bad value stops the start."""
-    for group, option in sorted(_option_names(conf) - before, key=str):
-        value = _read(conf if group is None else conf[group], option)
-        if isinstance(value, Exception):
-            raise exceptions.ConfigError(
-                f"Import plugin '{name}': [{group or 'DEFAULT'}] {option}: {value}"
-            ) from value
+    The options of the core were read before, so what fails now came with the plugin.
+    """
+    for group in conf:
+        values = conf[group]
+        if not isinstance(values, cfg.ConfigOpts.GroupAttr):
+            continue
+        for option in values:
+            try:
+                values[option]
+            except (cfg.Error, ValueError) as error:
+                raise exceptions.ConfigError(
+                    f"Import plugin '{name}': [{group}] {option}: {error}"
+                ) from error
 
 
 def _refuse(

@@ -69,6 +69,7 @@ class Trial:
         :raises ConfigError: as the start of the service would.
         """
         self.conf = cfg.ConfigOpts() if conf is None else conf
+        self.conf.reset()  # forget the files of an earlier trial
         path = directory / 'glance-api.conf'
         path.write_text(_conf_text(directory, plugins, options or {}))
         configuration.load(self.conf, files=[str(path)])
@@ -123,18 +124,32 @@ class Trial:
         self, image_id: str, *, store: str = STORE, roles: Iterable[str] = ('member',)
     ) -> Outcome:
         """Import the staged data of an image, and return how that ended."""
-        task_id = self.post(image_id, store=store, roles=roles)
+        return self.run(self.post(image_id, store=store, roles=roles))
+
+    def run(self, task_id: str) -> Outcome:
+        """Run the imports that were posted, and return how this one ended."""
         ImportConductor(self.services).run_pending()
-        return Outcome(self.image(image_id), self._task(task_id))
+        task = self._task(task_id)
+        assert task.image_id is not None
+        return Outcome(self.image(task.image_id), task)
 
     def post(
-        self, image_id: str, *, store: str = STORE, roles: Iterable[str] = ('member',)
+        self,
+        image_id: str,
+        *,
+        store: str = STORE,
+        roles: Iterable[str] = ('member',),
+        plugins: Iterable[str] | None = None,
     ) -> str:
-        """Begin an import that nobody runs yet; return the task's id."""
+        """Begin an import that nobody runs yet; return the task's id.
+
+        :param plugins: names for the import's plan, the enabled ones unless given.
+        """
         task_id = str(uuid.uuid4())
         plan = {
             'method': 'glance-direct', 'stores': [store], 'all_stores_must_succeed': True,
-            'plugins': self.services.plugins.names, 'validation': None,
+            'plugins': self.services.plugins.names if plugins is None else list(plugins),
+            'validation': None,
         }
         caller = RequestContext(
             user_id='trial-user', project_id='trial-project', roles=list(roles),
