@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import socket
@@ -13,6 +14,7 @@ from oslo_log import log
 
 from glance_lite import configuration, exceptions
 from glance_lite.cmd import conductor
+from glance_lite.middleware import identity
 from glance_lite.supervisor import EX_CONFIG, Stop, Supervisor
 
 LOG = log.getLogger(__name__)
@@ -43,9 +45,7 @@ def require_safe_address(conf: cfg.ConfigOpts) -> None:
 
     :raises ConfigError: naming the options that decide.
     """
-    from glance_lite import deploy
-
-    if deploy.auth_strategy(conf) != 'none' or conf.api.allow_unauthenticated_network:
+    if identity.strategy(conf) != 'none' or conf.api.allow_unauthenticated_network:
         return
     if not _is_loopback(conf.bind_host):
         raise exceptions.ConfigError(
@@ -84,6 +84,7 @@ def serve(conf: cfg.ConfigOpts) -> int:
         raise exceptions.ConfigError(
             f'cannot listen on {conf.bind_host}:{conf.bind_port}: {error.strerror or error}.'
         ) from error
+    _share_modules(conf)
     supervisor = Supervisor(conf.api.graceful_shutdown_timeout + 15)
     supervisor.add('api', lambda stop: _serve_requests(conf, listener, stop), worker_count(conf))
     if not conf.api_only:
@@ -95,6 +96,16 @@ def serve(conf: cfg.ConfigOpts) -> int:
 def worker_count(conf: cfg.ConfigOpts) -> int:
     """Return how many API processes to run."""
     return conf.workers or min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
+
+
+def _share_modules(conf: cfg.ConfigOpts) -> None:
+    """Import before the fork what the processes need, so that they share its memory."""
+    from glance_lite import deploy, server  # noqa: F401
+
+    if not conf.api_only:
+        import glance_lite.conductor.conductor  # noqa: F401
+    gc.collect()
+    gc.freeze()  # a collection in a child then leaves the shared pages alone
 
 
 def _serve_requests(conf: cfg.ConfigOpts, listener: socket.socket, stop: Stop) -> int:

@@ -109,6 +109,7 @@ def settle_failure(services: Services, run: ImportRun) -> None:
         tasks.finish(
             session, run.task.task_id, task_domain.FAILURE, time_to_live(services),
             message=error['message'], error=error, progress=run.progress(),
+            plan=run.final_plan(),
         )
     LOG.warning(
         'Import %s of image %s: failed in %s: %s (%s)',

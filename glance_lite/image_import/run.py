@@ -11,6 +11,7 @@ from glance_lite import exceptions
 from glance_lite.db.engine import Session
 from glance_lite.domain.task import Task
 from glance_lite.jobs.lease import Lease
+from glance_lite.remote.urls import mask_url
 
 
 class ImportRun:
@@ -75,6 +76,11 @@ class ImportRun:
     def guard(self, session: Session) -> None:
         """Prove in a transaction that this attempt holds the import, see :meth:`Lease.guard`."""
         self.lease.guard(session)
+
+    def final_plan(self) -> dict[str, Any]:
+        """Return the plan as it is kept when the import is over: without secrets of the URI."""
+        uri = self.task.plan.get('uri')
+        return self.task.plan | {'uri': None if uri is None else mask_url(uri)}
 
     def cancel(self) -> None:
         """Make the next checkpoint raise :class:`ImportCancelled`."""

@@ -48,5 +48,5 @@ def complete(db: Database, run: ImportRun, time_to_live: datetime.timedelta) -> 
         images.set_properties(session, run.image_id, {domain.IMPORT_TASK: None})
         tasks.finish(
             session, run.task.task_id, task_domain.SUCCESS, time_to_live,
-            result={'image_id': run.image_id}, progress=run.progress(),
+            result={'image_id': run.image_id}, progress=run.progress(), plan=run.final_plan(),
         )
