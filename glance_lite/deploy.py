@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from oslo_config import cfg
 from oslo_middleware import cors, healthcheck, http_proxy_to_wsgi
+from oslo_middleware.healthcheck import opts as health_opts
 
 from glance_lite.api import routes
 from glance_lite.api.handlers.versions import VersionGate
 from glance_lite.api.wsgi import Application
-
 from glance_lite.db import schema
 from glance_lite.db.engine import Database
 from glance_lite.middleware import identity
@@ -32,6 +32,8 @@ from glance_lite.stores.staging import StagingArea
 if TYPE_CHECKING:
     from glance_lite.conductor.conductor import ImportConductor
 
+#: While this file exists, the health check answers 503 and load balancers look elsewhere.
+DISABLE_FILE = '/etc/glance-lite/healthcheck_disable'
 #: What a WSGI server calls.
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -74,7 +76,7 @@ def loadapp(
     services = services or build_services(conf)
     app: WsgiApp = Application(services, routes.table(conf.enable_image_import))
     app = _identified(app, conf, services, identify)
-    app = _HealthGate(VersionGate(app, conf), healthcheck.Healthcheck(None, conf))
+    app = _HealthGate(VersionGate(app, conf), _health(conf))
     conf.register_opts(http_proxy_to_wsgi.OPTS, group='oslo_middleware')
     if conf.oslo_middleware.enable_proxy_headers_parsing:
         app = http_proxy_to_wsgi.HTTPProxyToWSGI(app, conf)
@@ -95,7 +97,7 @@ def load_conductor(conf: cfg.ConfigOpts, services: Services | None = None) -> Im
 
 
 class _HealthGate:
-    """Answers ``/healthcheck``; 503 while the file of ``[healthcheck] disable_by_file_path`` is there."""
+    """Answers ``/healthcheck``; see :func:`_health`."""
 
     def __init__(self, app: WsgiApp, health: WsgiApp) -> None:
         self._app = app
@@ -108,12 +110,22 @@ class _HealthGate:
         return chosen(environ, start_response)
 
 
+def _health(conf: cfg.ConfigOpts) -> WsgiApp:
+    """Return oslo.middleware's check: 503 while the file ``disable_by_file_path`` exists."""
+    for opts in (health_opts.HEALTHCHECK_OPTS, health_opts.DISABLE_BY_FILE_OPTS):
+        conf.register_opts(opts, group='healthcheck')
+    conf.set_default('backends', ['disable_by_file'], group='healthcheck')
+    conf.set_default('disable_by_file_path', DISABLE_FILE, group='healthcheck')
+    return healthcheck.Healthcheck(None, conf)
+
+
 def _identified(
     app: WsgiApp, conf: cfg.ConfigOpts, services: Services, identify: identity.Identify | None
 ) -> WsgiApp:
     if identify is not None:
-        return ContextMiddleware(app, identify, services.policy)
+        return ContextMiddleware(app, identify, services.policy.is_admin)
     if identity.strategy(conf) == 'none':
-        return ContextMiddleware(app, identity.identify_local, services.policy)
+        return ContextMiddleware(app, identity.identify_local, services.policy.is_admin)
     found = identity.identify_by_keystone(conf.allow_anonymous_access)
-    return identity.wrap_with_keystone(ContextMiddleware(app, found, services.policy), conf)
+    inner = ContextMiddleware(app, found, services.policy.is_admin)
+    return identity.wrap_with_keystone(inner, conf)

@@ -112,9 +112,9 @@ def make_enforcer(conf: cfg.ConfigOpts) -> policy.Enforcer:
 def choose_file(conf: cfg.ConfigOpts) -> str:
     """Return the policy file in force.
 
-    A file that ``[oslo_policy] policy_file`` names, else ``policy.yaml``, else ``policy.json``. When both
-    of the latter are there the first is in force, as in every service that uses oslo.policy, and
-    a warning says so.
+    A file that ``[oslo_policy] policy_file`` names, else ``policy.yaml``, else ``policy.json``.
+    When both of the latter are there the first is in force, as in every service that uses
+    oslo.policy, and a warning says so.
 
     :raises ConfigError: the named file does not exist.
     """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The application for gunicorn, uWSGI and mod_wsgi: ``glance_lite.wsgi:application``.
 
-Configuration comes from ``OS_GLANCE_CONFIG_DIR`` (else ``/etc/glance-lite``), or from the files that
-``OS_GLANCE_CONFIG_FILES`` names, separated by colons. Built at the first request of each process: a
-database connection must not be carried over a fork.
+Configuration comes from ``OS_GLANCE_CONFIG_DIR`` (else ``/etc/glance-lite``), or from the files
+that ``OS_GLANCE_CONFIG_FILES`` names, separated by colons. Built at the first request of each
+process: a database connection must not be carried over a fork.
 """
 
 from __future__ import annotations

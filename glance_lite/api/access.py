@@ -13,6 +13,7 @@ from glance_lite.api.wsgi import Request
 from glance_lite.db import images
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
+from glance_lite.domain import text
 
 
 def load_image(
@@ -25,6 +26,8 @@ def load_image(
     :raises Forbidden: the caller sees it, but does not pass the rule.
     """
     image_id = request.args['image_id']
+    if not text.is_uuid(image_id):
+        raise exceptions.ImageNotFound(image_id)
     find = images.get_for_update if for_update else images.get
     image = find(session, image_id)
     require(request, image, rule)

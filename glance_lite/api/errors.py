@@ -85,6 +85,11 @@ def describe(error: Exception) -> Answer | None:
             'The database did not take the request; try again.',
             [('Retry-After', str(RETRY_SECONDS))],
         )
+    if isinstance(error, db_exception.DBDuplicateEntry):
+        return Answer(
+            409, 'conflict', 'Two names are the same to the database, or another request was '
+            'quicker.', []
+        )
     return None
 
 

@@ -12,8 +12,8 @@ from glance_lite.stores.base import CHUNK_BYTES, StoreReader
 def stream(environ: dict[str, Any], reader: StoreReader, size: int) -> Iterable[bytes]:
     """Return the body of a download; its ``close`` lets go of the reader.
 
-    A part of a file is given only to a ``wsgi.file_wrapper`` that knows parts (glance_lite's own has
-    ``extent``); others, like uWSGI's, send a file to its end.
+    A part of a file is given only to a ``wsgi.file_wrapper`` that knows parts (that of our server
+    has ``extent``); others, like uWSGI's, send a file to its end.
 
     :param size: bytes of the whole data.
     """
@@ -61,7 +61,7 @@ class FilePart:
 
 
 class Blocks:
-    """Stored data in blocks. Data that ends early breaks the connection: nobody takes it for whole."""
+    """Stored data in blocks. Data that ends early breaks the connection, as it is not whole."""
 
     def __init__(self, reader: StoreReader) -> None:
         self._reader = reader

@@ -77,6 +77,8 @@ def parse(params: Iterable[tuple[str, str]], default_limit: int, max_limit: int)
             filters.append(_parse_filter(name, value))
     _require_choice(single, 'member_status', _MEMBER_STATUSES)
     visibility = single.get('visibility')
+    if single.get('marker') and not text.is_uuid(single['marker']):
+        raise _wrong('marker', 'must be the id of an image')
     _require_choice(single, 'visibility', (*domain.VISIBILITIES, 'all'))
     if not any(each.column == 'os_hidden' for each in filters):
         filters.append(Filter('os_hidden', None, 'eq', False))

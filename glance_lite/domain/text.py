@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from glance_lite import exceptions
@@ -10,6 +11,13 @@ from glance_lite import exceptions
 #: The last character that the Images API takes: four-byte ones (and NUL) are refused everywhere.
 _LAST = '\uffff'
 _SURROGATES = ('\ud800', '\udfff')
+
+_UUID = re.compile(r'[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}')
+
+
+def is_uuid(text: str) -> bool:
+    """Tell whether a text can be the id of something at all."""
+    return _UUID.fullmatch(text) is not None
 
 
 def require_plain(text: str, what: str) -> None:

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from glance_lite.context import RequestContext
 from glance_lite.middleware import fault
 from glance_lite.middleware.identity import Identify
-from glance_lite.policy import Policy
 
 #: Where the context rests in the WSGI environment.
 CONTEXT = 'glance_lite.context'
@@ -18,11 +18,14 @@ class ContextMiddleware:
     """Establishes the caller once; the application behind never sees a request without one."""
 
     def __init__(
-        self, app: Callable[..., Iterable[bytes]], identify: Identify, policy: Policy
+        self,
+        app: Callable[..., Iterable[bytes]],
+        identify: Identify,
+        is_admin: Callable[[RequestContext], bool],
     ) -> None:
         self._app = app
         self._identify = identify
-        self._policy = policy
+        self._is_admin = is_admin
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -35,6 +38,6 @@ class ContextMiddleware:
             )
             start_response(line, headers)
             return [body]
-        context.is_admin = not context.read_only and self._policy.is_admin(context)
+        context.is_admin = not context.read_only and self._is_admin(context)
         environ[CONTEXT] = context
         return self._app(environ, start_response)

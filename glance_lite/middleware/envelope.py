@@ -20,6 +20,8 @@ from glance_lite.middleware import fault
 LOG = log.getLogger(__name__)
 
 _ID = re.compile(r'[0-9A-Za-z_.:-]+')
+#: Characters of an id that records of tasks can hold.
+_KEPT = 255
 
 
 class Envelope:
@@ -77,7 +79,8 @@ class Envelope:
     def _accept(self, given: str | None) -> str | None:
         if not given or len(given) > self._max_id_length or not _ID.fullmatch(given):
             return None
-        return given if given.startswith('req-') else f'req-{given}'
+        prefixed = given if given.startswith('req-') else f'req-{given}'
+        return prefixed[:_KEPT]
 
 
 def _refuse(

@@ -18,7 +18,7 @@ from oslo_config import cfg
 from glance_lite.context import RequestContext
 
 GROUP = 'keystone_authtoken'
-#: The identity of everybody where ``auth_strategy`` is ``none``. Fixed for ever: images belong to it.
+#: Everybody's identity where ``auth_strategy`` is ``none``. Fixed for ever: images belong to it.
 LOCAL_PROJECT_ID = 'local'
 LOCAL_USER_ID = 'local'
 

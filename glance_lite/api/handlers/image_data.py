@@ -41,16 +41,11 @@ def upload_data(request: Request) -> Reply:
     _enter(request, image, domain.SAVING)
     try:
         location, facts = _store(request, image, store, source, expected)
-        with services.db.writer() as session:
-            kept = images.update(
-                session, image.image_id, from_status=domain.SAVING, status=domain.ACTIVE,
-                **facts.columns,
-            )
-            if kept:
-                images.set_locations(session, image.image_id, [location])
-        if not kept:
+        try:
+            _publish(request, image, location, facts)
+        except BaseException:
             store.delete(location.url)
-            raise _gone(image)
+            raise
     except BaseException as error:
         _return_to_queued(request, image, domain.SAVING, error)
         raise
@@ -189,6 +184,22 @@ def _store(
         raise
     stored = writer.commit()
     return domain.Location(store.store_id, stored.url, stored.metadata), facts
+
+
+def _publish(
+    request: Request, image: domain.Image, location: domain.Location, facts: Facts
+) -> None:
+    """Make the image active.
+
+    :raises Gone: it was deleted meanwhile.
+    """
+    with request.services.db.writer() as session:
+        if not images.update(
+            session, image.image_id, from_status=domain.SAVING, status=domain.ACTIVE,
+            **facts.columns,
+        ):
+            raise _gone(image)
+        images.set_locations(session, image.image_id, [location])
 
 
 def _stage(

@@ -19,7 +19,7 @@ from glance_lite.api.wsgi import Reply, Request
 from glance_lite.db import engine, images, jobs, staged, tasks
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
-from glance_lite.domain import import_request
+from glance_lite.domain import image_rules, import_request
 from glance_lite.domain.import_request import ImportRequest
 from glance_lite.domain.task import Task
 from glance_lite.remote.urls import mask_url
@@ -80,13 +80,7 @@ def _require_importable(session: Session, image: domain.Image, wanted: ImportReq
             f'The method {wanted.method} needs an image in status {needed}, but this one is in '
             f'status {image.status}.{advice}'
         )
-    missing = [
-        name for name in ('container_format', 'disk_format') if getattr(image, name) is None
-    ]
-    if missing:
-        raise exceptions.StatusConflict(
-            f'{" and ".join(missing)} must be set before the image is imported.'
-        )
+    image_rules.require_formats(image, exceptions.StatusConflict)
     if wanted.method == import_request.GLANCE_DIRECT and not staged.get(session, image.image_id):
         raise exceptions.StatusConflict(
             'The data of the image is not staged completely yet; wait until the upload has ended.'

@@ -110,7 +110,7 @@ def update_image(request: Request) -> Reply:
 
 
 def delete_image(request: Request) -> Reply:
-    """``DELETE /v2/images/{image_id}``: delete an image and its data; a running import is cancelled."""
+    """``DELETE /v2/images/{image_id}``: delete an image, its data, and an import that runs."""
     services = request.services
     with services.db.writer() as session:
         image = access.load_image(request, session, 'delete_image', for_update=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema
 
+from glance_lite.api.schemas import validation
 from glance_lite.domain import image as domain
 from glance_lite.domain.image_rules import NAME_LENGTH
 
@@ -41,7 +42,7 @@ def image_validator(
 ) -> jsonschema.protocols.Validator:
     """Return what checks a request's attributes against the schema."""
     schema = image_schema(disk_formats, container_formats)
-    return jsonschema.Draft202012Validator({'type': 'object', **schema})
+    return validation.make_validator({'type': 'object', **schema})
 
 
 def images_schema(image: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,22 @@ _TYPES = {
 }
 
 
+def _is_integer(checker: Any, value: Any) -> bool:
+    # 1.0 is an integer to JSON schema, and not to a column
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine('integer', _is_integer),
+)
+
+
+def make_validator(schema: dict[str, Any]) -> jsonschema.protocols.Validator:
+    """Return what checks data against a schema."""
+    return _Validator(schema)
+
+
 def check(validator: jsonschema.protocols.Validator, data: Any, whole: str) -> None:
     """Raise unless the data fits.
 
@@ -35,7 +51,7 @@ def _rule(error: Any) -> str:
         kinds = [value] if isinstance(value, str) else value
         return f'must be {" or ".join(_TYPES.get(name, name) for name in kinds)}'
     if kind == 'enum':
-        return f'must be one of: {", ".join("null" if item is None else str(item) for item in value)}'
+        return f'must be one of: {", ".join(str(item or "null") for item in value)}'
     if kind in ('maxLength', 'minLength'):
         return f'may have {value} characters at {"most" if kind == "maxLength" else "least"}'
     if kind in ('maximum', 'minimum'):
