@@ -25,6 +25,9 @@ USUAL_PORT = 9292
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0
 
+#: Log lines that explain no failure, and the inner lines of a traceback.
+_ROUTINE = re.compile(r'\s|Traceback|\S+ \S+ \d+ (INFO|DEBUG) ')
+
 _API_CONF = """\
 # Written by the quick start; change it as you like, it is kept.
 [DEFAULT]
@@ -140,13 +143,15 @@ class LocalService:
             os.close(self._lock)
             self._lock = None
 
-    def log_tail(self, lines: int = 12) -> str:
-        """Return the last lines of the service's log, indented, and where it is."""
+    def log_tail(self, lines: int = 8) -> str:
+        """Return the last complaints in the service's log, indented, and where it is."""
         try:
-            seen = self.log_path.read_text(errors='replace').splitlines()[-lines:]
+            written = self.log_path.read_text(errors='replace').splitlines()
         except OSError:
-            seen = []
-        return '\n'.join([f'The end of {self.log_path}:', *(f'    {line}' for line in seen)])
+            written = []
+        complaints = [line for line in written if line and not _ROUTINE.match(line)]
+        shown = (complaints or written)[-lines:]
+        return '\n'.join([f'From the log, {self.log_path}:', *(f'    {line}' for line in shown)])
 
     def __enter__(self) -> LocalService:
         return self

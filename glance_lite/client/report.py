@@ -24,13 +24,16 @@ _HIDDEN = frozenset({
 class Commands:
     """Write commands that the user may give next, with the options that this run was given."""
 
-    def __init__(self, endpoint: str | None = None, cloud: str | None = None) -> None:
+    def __init__(
+        self, endpoint: str | None = None, cloud: str | None = None, program: str = 'glance-lite'
+    ) -> None:
+        self._program = program
         chosen = ['--os-cloud', cloud] if cloud else []
         self._options = ['--endpoint', endpoint] if endpoint else chosen
 
     def line(self, verb: str, *words: str) -> str:
-        """Return ``glance-lite VERB OPTIONS WORDS``, fit for a shell."""
-        return shlex.join(['glance-lite', verb, *self._options, *words])
+        """Return ``PROGRAM VERB OPTIONS WORDS``, fit for a shell."""
+        return shlex.join([self._program, verb, *self._options, *words])
 
 
 def image_table(image: Mapping[str, Any]) -> str:

@@ -56,11 +56,9 @@ def _run(service: LocalService, source: str | None, once: bool) -> int:
     if source is None:
         source = _sample(service.folder)
     outcome = _import(service, source)
-    if outcome is not None and outcome.is_active:
-        _say(_look_at(service, outcome))
-    else:
-        _say(service.log_tail())
     active = outcome is not None and outcome.is_active
+    if outcome is not None:
+        _say(_look_at(service, outcome) if active else service.log_tail())
     if once:
         return 0 if active else 1
     _say('\nThe service goes on until Ctrl-C.')
@@ -68,7 +66,7 @@ def _run(service: LocalService, source: str | None, once: bool) -> int:
         service.wait()
     except KeyboardInterrupt:
         _say('\nStopping the service. Its data is kept for the next time.')
-        return 0
+        return 0 if active else 1
     raise ClientError(f'The service ended by itself.\n{service.log_tail()}')
 
 
@@ -88,7 +86,7 @@ def _import(service: LocalService, source: str) -> watch.Outcome | None:
     display = Display(sys.stderr)
     api = connect(service.url)
     run = importer.Importer(api, display)
-    _say(f'\nglance-lite import --endpoint {service.url} {shlex.quote(source)}')
+    _say('\n' + _commands(service).line('import', source))
     try:
         run.start(importer.Order(source))
     except ServiceRefused as refusal:
@@ -101,7 +99,7 @@ def _import(service: LocalService, source: str) -> watch.Outcome | None:
     if outcome.is_active and outcome.image is not None:
         _say('\n' + report.image_table(outcome.image))
     else:
-        _say(report.failure(outcome, run.image_id, report.Commands(service.url)))
+        _say(report.failure(outcome, run.image_id, _commands(service)))
         _explain(service, source, outcome.error.get('code'), outcome.message)
     return outcome
 
@@ -122,29 +120,33 @@ def _explain(service: LocalService, source: str, code: object, message: str) -> 
 def _look_at(service: LocalService, outcome: watch.Outcome) -> str:
     """Return the commands to look at the result with."""
     assert outcome.image is not None
-    image_id = outcome.image['id']
-    scripts = Path(sys.executable).parent
-    openstack, own = (_program(scripts / name) for name in ('openstack', 'glance-lite'))
+    image_id, openstack = outcome.image['id'], shlex.quote(_program('openstack'))
     lines = [
-        'Look at it from another terminal:',
+        'Look at it from another terminal, in this folder:',
         f'    export OS_AUTH_TYPE=none OS_ENDPOINT={service.url}',
         f'    {openstack} image list',
         f'    {openstack} image show {image_id}',
         f'    {openstack} image save --file copy.{outcome.image["disk_format"]} {image_id}',
         f'    curl {service.url}/v2/images/{image_id}/tasks',
         'Import another one:',
-        f'    {own} import --endpoint {service.url} FILE_OR_URL',
+        f'    {_commands(service).line("import")} FILE_OR_URL',
         f'The import plugins are chosen in {service.import_conf}',
     ]
     return '\n' + '\n'.join(lines)
 
 
-def _program(path: Path) -> str:
-    """Return how to call a program of this environment from a shell."""
-    found = shutil.which(path.name)
-    if found and Path(found).resolve() == path.resolve():
-        return path.name
-    return shlex.quote(str(path)) if path.exists() else path.name
+def _commands(service: LocalService) -> report.Commands:
+    return report.Commands(service.url, program=_program('glance-lite'))
+
+
+def _program(name: str) -> str:
+    """Return how to call a program of this environment from a shell in this folder."""
+    path = Path(sys.executable).parent / name
+    found = shutil.which(name)
+    if not path.exists() or (found and Path(found) == path):
+        return name
+    inside = path.is_relative_to(Path.cwd())
+    return str(path.relative_to(Path.cwd()) if inside else path)
 
 
 def _say(sentence: str) -> None:

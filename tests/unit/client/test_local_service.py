@@ -2,10 +2,10 @@
 """The folder and the configuration of a service of one's own."""
 
 import socket
+from pathlib import Path
 
 import pytest
 
-from glance_lite.client import local_service
 from glance_lite.client.errors import ClientError
 from glance_lite.client.local_service import LocalService
 
@@ -78,6 +78,29 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path):
             service.prepare()
 
 
-def test_nothing_started_has_an_empty_log(folder):
-    assert LocalService(folder).log_tail().startswith('The end of ')
-    assert local_service.USUAL_PORT == 9292
+def test_complaints_are_picked_from_the_log(folder):
+    service = LocalService(folder)
+    folder.mkdir()
+    service.log_path.write_text(
+        '2026-01-01 10:00:00.123 77 INFO glance_lite.x [-] GET / 200\n'
+        '2026-01-01 10:00:00.124 77 WARNING glance_lite.x [-] It failed\n'
+        'Traceback (most recent call last):\n  File "x.py", line 1\nOSError: no space\n'
+        '2026-01-01 10:00:00.125 77 INFO glance_lite.x [-] GET / 200\n'
+    )
+    assert service.log_tail().splitlines()[1:] == [
+        '    2026-01-01 10:00:00.124 77 WARNING glance_lite.x [-] It failed',
+        '    OSError: no space',
+    ]
+
+
+def test_a_log_without_complaints_shows_its_end(folder):
+    service = LocalService(folder)
+    folder.mkdir()
+    service.log_path.write_text('2026-01-01 10:00:00.123 77 INFO glance_lite.x [-] GET / 200\n')
+    assert 'GET / 200' in service.log_tail()
+
+
+def test_without_a_log_its_place_is_told():
+    assert LocalService(Path('/nowhere')).log_tail() == (
+        'From the log, /nowhere/glance-lite.log:'
+    )
