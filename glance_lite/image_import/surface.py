@@ -118,9 +118,10 @@ class ImageRepo:
         :raises ValueError: a value is not possible; the message names it.
         """
         properties = image.property_changes()
-        for name in [name for name in properties if name.startswith(domain.RESERVED_PREFIX)]:
-            _log_dropped(image.image_id, name)
-            del properties[name]
+        for name in list(properties):
+            if str(name).startswith(domain.RESERVED_PREFIX):
+                _log_dropped(image.image_id, name)
+                del properties[name]
         self.write(image, properties)
 
     def write(self, image: PluginImage, properties: Mapping[str, Any]) -> None:
