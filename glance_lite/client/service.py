@@ -146,10 +146,12 @@ class ImageService:
         return answer
 
 
-def _check_endpoint(endpoint: str) -> None:
+def _base_url(endpoint: str) -> str:
+    """Return where the versions are listed, also for somebody who names the API's own path."""
     parts = urllib.parse.urlsplit(endpoint)
     if parts.scheme not in ('http', 'https') or not parts.hostname:
         raise UsageError('--endpoint must be a URL such as http://127.0.0.1:9292.')
+    return endpoint.rstrip('/').removesuffix('/v2')
 
 
 def _document(answer: Any) -> dict[str, Any]:

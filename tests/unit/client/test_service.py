@@ -103,3 +103,8 @@ def test_a_cloud_that_is_not_configured_says_what_to_set(monkeypatch, tmp_path):
         connect().list_stores()
     with pytest.raises(UsageError, match='nope'):
         connect(cloud='nope')
+
+
+@pytest.mark.parametrize('ending', ['/', '/v2', '/v2/'])
+def test_an_endpoint_may_end_with_the_path_of_the_api(images, ending):
+    assert connect(images.url + ending).list_stores() == ['fast', 'slow']
