@@ -43,10 +43,9 @@ def connect(endpoint: str | None = None, cloud: str | None = None) -> ImageServi
         ) from None
     try:
         if endpoint:
-            _check_endpoint(endpoint)
             connection = openstack.connect(
-                auth_type='none', endpoint=endpoint, load_yaml_config=False, load_envvars=False,
-                app_name='glance-lite',
+                auth_type='none', endpoint=_base_url(endpoint), load_yaml_config=False,
+                load_envvars=False, app_name='glance-lite',
             )
         else:
             connection = openstack.connect(cloud=cloud, app_name='glance-lite')
