@@ -102,7 +102,7 @@ def _arguments(services: Services, run: ImportRun) -> dict[str, Any]:
         'image_factory': surface.ImageFactory(),
         'backend': list(task.plan['stores']),
         'image_id': run.image_id,
-        'import_req': task.input,
+        'import_req': task.input.get('import_req', task.input),
         'action_wrapper': surface.ActionWrapper(services.db, task, run.guard, run.advance),
         'uri': task.plan.get('uri'),
     }

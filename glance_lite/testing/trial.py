@@ -16,23 +16,14 @@ from typing import Any
 
 from oslo_config import cfg
 
-from glance_lite import configuration, image_data
-from glance_lite.conductor.conductor import ImportConductor
+from glance_lite import configuration, deploy, image_data
 from glance_lite.context import RequestContext
-from glance_lite.db import images, jobs, schema, staged, tasks
-from glance_lite.db.engine import Database
+from glance_lite.db import images, jobs, staged, tasks
 from glance_lite.domain import image as image_domain
 from glance_lite.domain import task as task_domain
 from glance_lite.image_import import surface
 from glance_lite.plugin import build
-from glance_lite.plugin.loader import load_plugins
-from glance_lite.policy import Policy
-from glance_lite.remote.options import HttpOptions
-from glance_lite.remote.url_filter import UrlFilter
-from glance_lite.services import Services
 from glance_lite.stores.memory import MemoryStore
-from glance_lite.stores.registry import StoreRegistry
-from glance_lite.stores.staging import StagingArea
 
 STORE, FULL_STORE = 'trial', 'full'
 
@@ -73,14 +64,8 @@ class Trial:
         path = directory / 'glance-api.conf'
         path.write_text(_conf_text(directory, plugins, options or {}))
         configuration.load(self.conf, files=[str(path)])
-        self.db = Database.from_conf(self.conf)
-        schema.sync(self.db)
-        self.services = Services(
-            conf=self.conf, db=self.db, stores=StoreRegistry.from_conf(self.conf),
-            staging=StagingArea.from_conf(self.conf), plugins=load_plugins(self.conf),
-            policy=Policy.from_conf(self.conf), url_filter=UrlFilter.from_conf(self.conf),
-            http_options=HttpOptions.from_conf(self.conf),
-        )
+        self.services = deploy.build_services(self.conf)
+        self.db = self.services.db
 
     def close(self) -> None:
         """Let go of the database."""
@@ -128,7 +113,7 @@ class Trial:
 
     def run(self, task_id: str) -> Outcome:
         """Run the imports that were posted, and return how this one ended."""
-        ImportConductor(self.services).run_pending()
+        deploy.load_conductor(self.conf, self.services).run_pending()
         task = self._task(task_id)
         assert task.image_id is not None
         return Outcome(self.image(task.image_id), task)
@@ -159,8 +144,11 @@ class Trial:
             images.hold_for_import(session, image_id, task_id, image_domain.UPLOADING)
             tasks.insert(session, task_domain.Task(
                 task_id, image_id, 'trial-project', plan=plan, user_id='trial-user',
-                request_id='req-trial', input={'method': {'name': 'glance-direct'}},
-                caller=caller.to_record(),
+                request_id='req-trial', caller=caller.to_record(),
+                input={
+                    'image_id': image_id, 'backend': [store],
+                    'import_req': {'method': {'name': 'glance-direct'}},
+                },
             ))
             jobs.post(session, task_id, 'import', {}, self.services.staging.area_id)
         return task_id
@@ -172,7 +160,8 @@ class Trial:
         repo = surface.ImageRepo(self.db, task, lambda session: None)
         return self.services.plugins.build(task.plan['plugins'], {
             'task_id': task_id, 'task_type': task.type, 'image_id': task.image_id,
-            'context': RequestContext.from_record(task.caller), 'import_req': task.input,
+            'context': RequestContext.from_record(task.caller),
+            'import_req': task.input['import_req'],
             'task_repo': surface.TaskRepo(self.db), 'image_repo': repo, 'admin_repo': repo,
             'image_factory': surface.ImageFactory(), 'backend': list(task.plan['stores']),
             'action_wrapper': surface.ActionWrapper(self.db, task, lambda session: None),
