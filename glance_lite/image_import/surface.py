@@ -105,7 +105,7 @@ class ImageRepo:
             image = images.get(session, image_id)
         if image_id != self._task.image_id:
             caller = RequestContext.from_record(self._task.caller)
-            if not domain.is_visible_to(image, caller.project_id, caller.is_admin):
+            if not domain.is_visible_to(image, caller.project_id, bool(caller.is_admin)):
                 raise exceptions.ImageNotFound(image_id)
         return PluginImage(image)
 

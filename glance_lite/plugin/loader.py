@@ -126,7 +126,7 @@ def _name_of(point: importlib.metadata.EntryPoint) -> str:
 
 def _load(name: str, distribution: str) -> Any:
     failures: list[BaseException] = []
-    manager = named.NamedExtensionManager(
+    manager: named.NamedExtensionManager[Any] = named.NamedExtensionManager(
         NAMESPACE,
         [name],
         on_load_failure_callback=lambda manager, point, error: failures.append(error),
@@ -165,7 +165,7 @@ def _bind(name: str, distribution: str, loaded: Any, conf: cfg.ConfigOpts) -> Ge
         raise exceptions.ConfigError(
             f"{_OPTION}: the entry point of '{name}' ({distribution}) is not a function."
         )
-    return loaded  # type: ignore[no-any-return]
+    return loaded
 
 
 def _check_options(name: str, conf: cfg.ConfigOpts) -> None:

@@ -16,7 +16,8 @@ from taskflow.types import failure
 
 from glance_lite.domain import image as image_domain
 from glance_lite.plugin import build
-from glance_lite.testing import images, trial
+from glance_lite.testing import images
+from glance_lite.testing.trial import Options, Trial
 
 
 class ImportPluginContract:
@@ -33,7 +34,7 @@ class ImportPluginContract:
     #: Name of the entry point.
     plugin_name: str = ''
     #: Options of the configuration, as ``{group: {option: value}}``.
-    options: trial.Options = {}
+    options: Options = {}
     #: Attributes of the image that is imported.
     image: dict[str, Any] = {'disk_format': 'qcow2', 'container_format': 'bare'}
     #: Roles of the user who imports it.
@@ -51,11 +52,11 @@ class ImportPluginContract:
         return cfg.ConfigOpts()
 
     @pytest.fixture
-    def trial(self, tmp_path: Path) -> Iterator[trial.Trial]:
+    def trial(self, tmp_path: Path) -> Iterator[Trial]:
         """Yield a service with the plugin enabled."""
         directory = tmp_path / 'service'
         directory.mkdir()
-        service = trial.Trial(directory, [self.plugin_name], self.options, self.make_conf())
+        service = Trial(directory, [self.plugin_name], self.options, self.make_conf())
         yield service
         service.close()
 
@@ -64,10 +65,10 @@ class ImportPluginContract:
         """Return the data that is imported."""
         return self.make_source(tmp_path)
 
-    def test_it_is_found_by_its_entry_point(self, trial: trial.Trial) -> None:
+    def test_it_is_found_by_its_entry_point(self, trial: Trial) -> None:
         assert trial.services.plugins.names == [self.plugin_name]
 
-    def test_a_good_image_becomes_active(self, trial: trial.Trial, source: Path) -> None:
+    def test_a_good_image_becomes_active(self, trial: Trial, source: Path) -> None:
         outcome = trial.import_file(source, roles=self.roles, **self.image)
         assert (outcome.task.message, outcome.code) == ('', None)
         assert outcome.image.status == image_domain.ACTIVE
@@ -77,14 +78,14 @@ class ImportPluginContract:
         assert hashlib.new(algorithm, stored).hexdigest() == outcome.image.os_hash_value
         assert outcome.image.size == len(stored)
 
-    def test_it_leaves_nothing_behind(self, trial: trial.Trial, source: Path) -> None:
+    def test_it_leaves_nothing_behind(self, trial: Trial, source: Path) -> None:
         outcome = trial.import_file(source, roles=self.roles, **self.image)
         assert trial.staged_files() == []
         reserved = image_domain.RESERVED_PREFIX
         assert not [name for name in outcome.image.properties if name.startswith(reserved)]
 
     def test_a_failure_after_it_can_be_tried_again(
-        self, trial: trial.Trial, source: Path
+        self, trial: Trial, source: Path
     ) -> None:
         image_id = trial.stage(source, **self.image)
         before = trial.image(image_id)
@@ -98,7 +99,7 @@ class ImportPluginContract:
         assert again.image.status == image_domain.ACTIVE
         assert trial.staged_files() == []
 
-    def test_it_can_be_undone_twice(self, trial: trial.Trial, source: Path) -> None:
+    def test_it_can_be_undone_twice(self, trial: Trial, source: Path) -> None:
         image_id = trial.stage(source, **self.image)
         [built] = trial.build(trial.post(image_id, roles=self.roles))
         values = {'file_path': f'file://{trial.staged_path(image_id)}'}
@@ -110,7 +111,7 @@ class ImportPluginContract:
             atom.revert(**_arguments(atom.revert, undo))
 
     def test_it_leaves_the_staged_file_as_it_was(
-        self, trial: trial.Trial, source: Path
+        self, trial: Trial, source: Path
     ) -> None:
         image_id = trial.stage(source, **self.image)
         path = trial.staged_path(image_id)

@@ -93,8 +93,8 @@ class Trial:
         try:
             with open(source, 'rb', buffering=0) as file:
                 facts = image_data.transfer(
-                    file,  # type: ignore[arg-type]
-                    lambda piece: _write(fd, piece), hash_algo=self.conf.hashing_algorithm,
+                    file, lambda piece: _write(fd, piece),
+                    hash_algo=self.conf.hashing_algorithm,
                 )
         finally:
             os.close(fd)
