@@ -28,14 +28,14 @@ class RequestContext(context.RequestContext):
 
     def to_policy_values(self) -> Any:
         """Add what the policy rules of images look at."""
-        values = super().to_policy_values()
+        values = dict(super().to_policy_values())
         values['is_admin'] = self.is_admin
         return values
 
     @functools.cached_property
     def policy_values(self) -> dict[str, Any]:
         """The caller as the policy rules see them; taken once, after ``is_admin`` is decided."""
-        return dict(self.to_policy_values())
+        return self.to_policy_values()  # type: ignore[no-any-return]
 
     def to_record(self) -> dict[str, Any]:
         """Return what an import keeps of the caller. It holds no token."""

@@ -41,8 +41,12 @@ class _Enforcer(policy.Enforcer):
         if not force_reload and time.monotonic() < self._next_look:
             return
         with self._reload_lock:
-            # stays in the past when reading fails, so the next check fails as well
-            super().load_rules(force_reload)
+            try:
+                super().load_rules(force_reload)
+            except Exception:
+                # read it again at the next check, which then fails as well
+                self._file_cache.clear()
+                raise
             self._next_look = time.monotonic() + RELOAD_SECONDS
 
 
@@ -68,10 +72,7 @@ class Policy:
         try:
             return bool(self._enforcer.enforce(rule, dict(target), context.policy_values))
         except Exception as error:
-            LOG.exception('Policy rule %s cannot be evaluated', rule)
-            raise exceptions.ServiceUnavailable(
-                'The policy rules of the service cannot be evaluated; nothing is permitted.'
-            ) from error
+            raise _cannot_evaluate(rule) from error
 
     def require(self, context: RequestContext, rule: str, target: Mapping[str, Any]) -> None:
         """Raise unless the caller passes a rule.
@@ -83,8 +84,18 @@ class Policy:
 
     def is_admin(self, context: RequestContext) -> bool:
         """Tell whether the rule ``context_is_admin`` makes the caller an administrator."""
-        values = dict(context.to_policy_values())
-        return bool(self._enforcer.enforce('context_is_admin', {}, values))
+        values = context.to_policy_values()  # not the cached ones, which have the answer
+        try:
+            return bool(self._enforcer.enforce('context_is_admin', {}, values))
+        except Exception as error:
+            raise _cannot_evaluate('context_is_admin') from error
+
+
+def _cannot_evaluate(rule: str) -> exceptions.ServiceUnavailable:
+    LOG.exception('Policy rule %s cannot be evaluated', rule)
+    return exceptions.ServiceUnavailable(
+        'The policy rules of the service cannot be evaluated; nothing is permitted.'
+    )
 
 
 def make_enforcer(conf: cfg.ConfigOpts) -> policy.Enforcer:
