@@ -26,7 +26,7 @@ API = [
         'body_threads',
         default=1100,
         min=1,
-        help='Uploads and downloads under way at once, per worker. More get 503 and Retry-After.',
+        help='Uploads under way at once, per worker. More get 503 and Retry-After.',
     ),
     cfg.IntOpt(
         'graceful_shutdown_timeout',
