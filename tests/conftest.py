@@ -60,7 +60,7 @@ def empty_db(
     database_url: str, make_conf: Callable[..., cfg.ConfigOpts]
 ) -> Iterator[engine.Database]:
     """Yield a database without tables, one test for each kind."""
-    db = engine.Database.from_conf(make_conf(connection=database_url.replace('%', '%%')))
+    db = engine.Database.from_conf(make_conf(connection=database_url))
     yield db
     db.dispose()
 

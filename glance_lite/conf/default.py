@@ -62,8 +62,9 @@ OPTS = [
     ),
     cfg.IntOpt('image_property_quota', default=128, help='Properties of an image; below 0: any.'),
     cfg.IntOpt('image_tag_quota', default=128, help='Tags of an image; below 0: any number.'),
-    cfg.StrOpt(
+    cfg.Opt(
         'hashing_algorithm',
+        type=types.HashAlgorithm(),
         default='sha512',
         help='Algorithm of os_hash_value, any that hashlib knows with a fixed length.',
     ),

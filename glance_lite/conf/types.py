@@ -6,6 +6,7 @@ Only types; options are in the sibling modules.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from oslo_config import types
@@ -37,6 +38,20 @@ class LooseDict(types.Dict):
                 text = text[1:-1]
             value = ','.join(part.strip() for part in text.split(',') if part.strip())
         return super().__call__(value)
+
+
+class HashAlgorithm(types.String):
+    """A name that hashlib knows, of a hash with a fixed length."""
+
+    def __call__(self, value: Any) -> str:
+        name: str = super().__call__(value)
+        try:
+            digest_size = hashlib.new(name, usedforsecurity=False).digest_size
+        except ValueError:
+            digest_size = 0
+        if not digest_size:
+            raise ValueError(f'{name} is not the name of a hash of hashlib with a fixed length')
+        return name
 
 
 def _unquote(item: str) -> str:

@@ -254,7 +254,7 @@ class UrlFilter:
         raise UrlRefused(
             checked.masked,
             f'its host {host} {verb} in the {special.name} range {special.network}, '
-            f'which {SECTION} does not permit',
+            f'which {SECTION} permitted_networks does not name',
         )
 
 
