@@ -178,28 +178,31 @@ BAD_BODIES = [
 ]
 
 
-@pytest.mark.parametrize('body', BAD_BODIES, ids=lambda body: str(body)[:60])
-def test_a_body_that_is_wrong(api: Api, body: Any) -> None:
+def test_a_body_that_is_wrong(api: Api) -> None:
     for path in (api.stage(), api.create(**FORMATS)):
         before = state(api, path)
-        answer = api.call('POST', path + '/import', body if body is not None else b'null')
-        assert error(answer) == (400, 'invalid_request')
-        assert 20 < len(answer.json['error']['message']) < 700
+        for body in BAD_BODIES:
+            answer = api.call('POST', path + '/import', b'null' if body is None else body)
+            assert error(answer) == (400, 'invalid_request'), body
+            assert 20 < len(answer.json['error']['message']) < 700, body
         assert state(api, path) == before
 
 
-@pytest.mark.parametrize('uri', [
+BAD_SOURCES = [
     '', None, 'not a uri', 'ftp://203.0.113.9/x', 'file:///etc/passwd', 'http://10.0.0.1/x',
     'http://127.0.0.1/x', 'http://[::1]/x', 'http://169.254.169.254/latest', 'http:///x',
     'http://203.0.113.9:22/x', 'http://2130706433/', 'http://0x7f.1/', 'HTTP://LOCALHOST\\@x/',
     'http://203.0.113.9/\x00', 'x' * 100000,
-])
-def test_a_source_that_is_refused(api: Api, uri: str | None) -> None:
+]
+
+
+def test_a_source_that_is_refused(api: Api) -> None:
     path = api.create(**FORMATS)
     before = state(api, path)
-    answer = api.call('POST', path + '/import', download(uri))
-    assert error(answer)[0] == 400
-    assert error(answer)[1] == ('filtered_uri' if uri else 'invalid_request')
+    for uri in BAD_SOURCES:
+        answer = api.call('POST', path + '/import', download(uri))
+        expected = (400, 'filtered_uri' if uri else 'invalid_request')
+        assert error(answer) == expected, uri
     assert state(api, path) == before
 
 

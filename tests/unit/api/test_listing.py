@@ -86,7 +86,7 @@ def test_filters(api: Api, query: str, expected: list[str]) -> None:
     assert names(api, quoted + '&sort=name:asc') == expected
 
 
-@pytest.mark.parametrize('query', [
+BAD_QUERIES = [
     'limit=x', 'limit=-1', 'limit=', 'limit=1.5', 'marker=zzz',
     'marker=00000000-0000-4000-8000-000000000000', 'sort_key=zzz', 'sort_key=owner',
     'sort_dir=zzz', 'sort=name:zzz', 'sort=', 'sort=name&sort_key=name', 'sort=name&sort_dir=asc',
@@ -97,11 +97,14 @@ def test_filters(api: Api, query: str, expected: list[str]) -> None:
     'name=in:%22n1', 'name=in:n%221', 'name=in:%22a%22b', 'name=gt:a', 'protected=zzz',
     'os_hidden=zzz', 'changes-since=2020-01-01', 'name=%00', 'name=%F0%9F%98%80', 'name=%FF',
     '%FF=1', 'a%00=b', 'tag=%00',
-])
-def test_a_query_that_cannot_be_answered_says_why(api: Api, query: str) -> None:
-    answer = api.get('/v2/images?' + query)
-    assert error(answer) == (400, 'invalid_request')
-    assert len(answer.json['error']['message']) > 20
+]
+
+
+def test_a_query_that_cannot_be_answered_says_why(api: Api) -> None:
+    for query in BAD_QUERIES:
+        answer = api.get('/v2/images?' + query)
+        assert error(answer) == (400, 'invalid_request'), query
+        assert len(answer.json['error']['message']) > 20, query
 
 
 def test_a_marker_that_the_caller_cannot_see_is_none(api: Api) -> None:
