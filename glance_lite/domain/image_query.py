@@ -68,7 +68,7 @@ def parse(params: Iterable[tuple[str, str]], default_limit: int, max_limit: int)
     filters: list[Filter] = []
     for name, value in params:
         text.require_plain(name, 'The name of a query parameter')
-        text.require_plain(value, f'The query parameter {name}')
+        text.require_plain(value, f'The query parameter {name[:100]}')
         if name in many:
             many[name].append(value)
         elif name in ('limit', 'marker', 'sort', 'visibility', 'member_status'):

@@ -39,4 +39,4 @@ def require_plain_values(data: dict[str, Any]) -> None:
         require_plain(name, 'The name of an attribute')
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, str):
-                require_plain(part, f'The attribute {name}')
+                require_plain(part, f'The attribute {name[:100]}')

@@ -11,23 +11,11 @@ import pytest
 import webob
 
 from glance_lite import deploy
-from glance_lite.context import RequestContext
+from tests.api.callers import identify
 
 FORMATS = {'disk_format': 'raw', 'container_format': 'bare'}
 PATCH = 'application/openstack-images-v2.1-json-patch'
 OCTETS = 'application/octet-stream'
-
-
-def identify(environ: dict[str, Any], request_id: str) -> RequestContext | None:
-    """Believe what the test says about the caller: ``X-Test-Caller: project:role,role``."""
-    caller = environ.get('HTTP_X_TEST_CALLER', 'p1:admin,member,reader')
-    if caller == 'nobody':
-        return None
-    project, _, roles = caller.partition(':')
-    return RequestContext(
-        user_id=f'user-of-{project}', project_id=project, roles=roles.split(','),
-        request_id=request_id,
-    )
 
 
 class Api:

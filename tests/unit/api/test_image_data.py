@@ -202,7 +202,8 @@ def test_staging_exists_only_with_its_method(make_api: Any) -> None:
 
 
 @pytest.mark.parametrize(('value', 'first', 'last'), [
-    ('bytes=0-9', 0, 9), ('bytes=10-', 10, len(DATA) - 1), ('bytes=-5', len(DATA) - 5, len(DATA) - 1),
+    ('bytes=0-9', 0, 9), ('bytes=10-', 10, len(DATA) - 1),
+    ('bytes=-5', len(DATA) - 5, len(DATA) - 1),
     ('bytes=0-999999999', 0, len(DATA) - 1), ('bytes=-999999999', 0, len(DATA) - 1),
     (' BYTES = 1-1 ', 1, 1),
 ])

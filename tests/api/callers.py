@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Callers of tests, who say themselves who they are. Handed to the application, never part of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from glance_lite.context import RequestContext
+
+
+def identify(environ: dict[str, Any], request_id: str) -> RequestContext | None:
+    """Believe ``X-Test-Caller: project:role,role``; ``nobody`` is not identified."""
+    caller = environ.get('HTTP_X_TEST_CALLER', 'p1:admin,member,reader')
+    if caller == 'nobody':
+        return None
+    project, _, roles = caller.partition(':')
+    return RequestContext(
+        user_id=f'user-of-{project}', project_id=project, roles=roles.split(','),
+        request_id=request_id,
+    )
