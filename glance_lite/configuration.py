@@ -14,6 +14,7 @@ from keystoneauth1 import loading
 from oslo_config import cfg
 from oslo_db import options as db_options
 from oslo_log import log
+from oslo_middleware.healthcheck import opts as health_opts
 
 from glance_lite import __version__, exceptions
 from glance_lite.conf import opts
@@ -79,6 +80,9 @@ def set_sample_defaults() -> None:
     conf([], default_config_files=[])
     cfg.set_defaults(
         db_options.database_opts, **{name: conf.database[name] for name in DATABASE_OPTIONS}
+    )
+    cfg.set_defaults(
+        [*health_opts.HEALTHCHECK_OPTS, *health_opts.DISABLE_BY_FILE_OPTS], **opts.HEALTH_DEFAULTS
     )
 
 
