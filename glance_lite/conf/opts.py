@@ -14,8 +14,8 @@ from glance_lite.conf import api, default, image_import, import_filtering, web_d
 #: Files read when none is named, from the first directory that has them.
 API_CONF = 'glance-api.conf'
 IMPORT_CONF = 'glance-image-import.conf'
-#: Our defaults of ``[healthcheck]``: while this file exists the check answers 503, and load balancers
-#: look elsewhere.
+#: Our defaults of ``[healthcheck]``: while this file exists the check answers 503, and load
+#: balancers look elsewhere.
 HEALTH_DEFAULTS = {
     'backends': ['disable_by_file'],
     'disable_by_file_path': '/etc/glance-lite/healthcheck_disable',
