@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Callers of tests, who say themselves who they are. Handed to the application, never part of it."""
+"""Callers of tests, who say themselves who they are; no part of the application."""
 
 from __future__ import annotations
 
