@@ -114,8 +114,11 @@ def load(
         _parse_everything(conf)
     except (cfg.Error, ValueError) as error:
         raise exceptions.ConfigError(f'Configuration: {error}') from error
-    for warning in find_unknown(conf):
-        LOG.warning('%s', warning)
+
+def warn_of_unknown(conf: cfg.ConfigOpts) -> None:
+    """Log what nothing reads; call it when plugins and stores have registered their options."""
+    for sentence in find_unknown(conf):
+        LOG.warning('%s', sentence)
 
 
 def find_files() -> list[str]:

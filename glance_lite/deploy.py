@@ -16,6 +16,7 @@ from oslo_middleware.healthcheck import opts as health_opts
 from glance_lite.api import routes
 from glance_lite.api.handlers.versions import VersionGate
 from glance_lite.api.wsgi import Application
+from glance_lite.conf import opts as conf_opts
 from glance_lite.db import schema
 from glance_lite.db.engine import Database
 from glance_lite.middleware import identity
@@ -23,6 +24,7 @@ from glance_lite.middleware.context import ContextMiddleware
 from glance_lite.middleware.envelope import Envelope
 from glance_lite.plugin import loader
 from glance_lite.policy import Policy
+from glance_lite.receiving import Receiving
 from glance_lite.remote.options import HttpOptions
 from glance_lite.remote.url_filter import UrlFilter
 from glance_lite.services import Services
@@ -32,8 +34,6 @@ from glance_lite.stores.staging import StagingArea
 if TYPE_CHECKING:
     from glance_lite.conductor.conductor import ImportConductor
 
-#: While this file exists, the health check answers 503 and load balancers look elsewhere.
-DISABLE_FILE = '/etc/glance-lite/healthcheck_disable'
 #: What a WSGI server calls.
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -54,6 +54,7 @@ def build_services(conf: cfg.ConfigOpts) -> Services:
         policy=Policy.from_conf(conf),
         url_filter=UrlFilter.from_conf(conf),
         http_options=HttpOptions.from_conf(conf),
+        receiving=Receiving(db),
     )
 
 
@@ -114,8 +115,8 @@ def _health(conf: cfg.ConfigOpts) -> WsgiApp:
     """Return oslo.middleware's check: 503 while the file ``disable_by_file_path`` exists."""
     for opts in (health_opts.HEALTHCHECK_OPTS, health_opts.DISABLE_BY_FILE_OPTS):
         conf.register_opts(opts, group='healthcheck')
-    conf.set_default('backends', ['disable_by_file'], group='healthcheck')
-    conf.set_default('disable_by_file_path', DISABLE_FILE, group='healthcheck')
+    for name, value in conf_opts.HEALTH_DEFAULTS.items():
+        conf.set_default(name, value, group='healthcheck')
     return healthcheck.Healthcheck(None, conf)
 
 

@@ -13,6 +13,7 @@ from oslo_config import cfg
 from glance_lite.db.engine import Database
 from glance_lite.plugin.loader import PluginSet
 from glance_lite.policy import Policy
+from glance_lite.receiving import Receiving
 from glance_lite.remote.options import HttpOptions
 from glance_lite.remote.url_filter import UrlFilter
 from glance_lite.stores.registry import StoreRegistry
@@ -31,3 +32,4 @@ class Services:
     policy: Policy
     url_filter: UrlFilter
     http_options: HttpOptions
+    receiving: Receiving

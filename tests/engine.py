@@ -19,11 +19,12 @@ from glance_lite.domain import image as image_domain
 from glance_lite.domain import task as task_domain
 from glance_lite.plugin.loader import PluginSet
 from glance_lite.policy import Policy
+from glance_lite.receiving import Receiving
 from glance_lite.remote.options import HttpOptions
 from glance_lite.remote.url_filter import UrlFilter
 from glance_lite.services import Services
 from glance_lite.stores.registry import StoreRegistry
-from glance_lite.stores.staging import StagingArea
+from glance_lite.stores.staging import StagingArea, seal
 
 
 class Engine:
@@ -36,7 +37,7 @@ class Engine:
             conf=conf, db=db, stores=StoreRegistry.from_conf(conf),
             staging=StagingArea.from_conf(conf), plugins=plugins or PluginSet({}),
             policy=Policy.from_conf(conf), url_filter=UrlFilter.from_conf(conf),
-            http_options=HttpOptions.from_conf(conf),
+            http_options=HttpOptions.from_conf(conf), receiving=Receiving(db),
         )
         self.db = db
 
@@ -52,10 +53,9 @@ class Engine:
         facts = image_data.transfer(
             io.BytesIO(data), lambda piece: os.write(fd, piece), hash_algo='sha512'
         )
+        facts = facts.to_record() | {'mtime_ns': seal(fd)}
         os.close(fd)
-        record = staged.Staged(
-            image_id, self.services.staging.area_id, name, facts.to_record()
-        )
+        record = staged.Staged(image_id, self.services.staging.area_id, name, facts)
         with self.db.writer() as session:
             staged.insert(session, record)
         return image_id

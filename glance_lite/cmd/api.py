@@ -128,6 +128,7 @@ def _try_to_build(conf: cfg.ConfigOpts) -> int:
     try:
         deploy.load_conductor(conf)
         deploy.loadapp(conf)
+        configuration.warn_of_unknown(conf)
     except exceptions.ConfigError as error:
         print(f'glance-lite-api: {error}', file=sys.stderr)
         return EX_CONFIG

@@ -191,7 +191,7 @@ def _watch(engine: Any, run: ImportRun, plugin_of: dict[str, str], services: Ser
     """Follow the steps: name the phase that runs, and record the first failure when it happens."""
 
     def on_change(state: str, details: dict[str, Any]) -> None:
-        name = details['task_name']
+        name = details.get('task_name') or details['retry_name']
         plugin = plugin_of.get(name)
         if state == states.RUNNING:
             run.enter(f'run-plugin:{plugin}' if plugin else name, plugin)
@@ -206,7 +206,9 @@ def _record(
     services: Services, run: ImportRun, failure: Any, phase: str, plugin: str | None
 ) -> None:
     """Keep why the import failed, before anything is undone: a crash then loses no reason."""
-    error = outcome.explain(failure.exception, run, phase, plugin)
+    # what was loaded from the database has no exception any more, only its text
+    cause = failure.exception or RuntimeError(failure.exception_str)
+    error = outcome.explain(cause, run, phase, plugin)
     LOG.warning(
         'Import %s: %s failed [%s]\n%s',
         run.task.task_id, phase, run.task.request_id, failure.pformat(traceback=True),

@@ -121,7 +121,19 @@ def _keeps_staged(services: Services, run: ImportRun, error: dict[str, Any]) -> 
     if error['refused'] or run.task.plan['method'] != 'glance-direct':
         return False
     with services.db.reader() as session:
-        return staged.get(session, run.image_id) is not None
+        found = staged.get(session, run.image_id)
+    return found is not None and not _was_written_to(services, found)
+
+
+def _was_written_to(services: Services, found: staged.Staged) -> bool:
+    """Tell whether a plugin changed the staged bytes themselves: they must not be used again."""
+    if found.area != services.staging.area_id:
+        return False
+    try:
+        info = os.stat(services.staging.path(found.file_name))
+    except FileNotFoundError:
+        return True
+    return (info.st_size, info.st_mtime_ns) != (found.facts['size'], found.facts['mtime_ns'])
 
 
 def _remove_bytes(services: Services, run: ImportRun, keep: bool) -> None:

@@ -198,7 +198,8 @@ def delete(session: Session, image_id: str, from_status: Iterable[str]) -> bool:
     )
     if result.rowcount != 1:
         return False
-    for side in (models.image_properties, models.image_tags, models.image_locations, models.staged):
+    for side in (models.image_properties, models.image_tags, models.image_locations, models.staged,
+                 models.uploads):
         session.execute(side.delete().where(side.c.image_id == image_id))
     return True
 

@@ -98,6 +98,17 @@ staged = sa.Table(
     **OPTIONS,
 )
 
+#: Bodies that are coming in: whoever receives one renews ``seen_ms``, and ``token`` is the right
+#: to decide on the image. A row that is not renewed belongs to a process that is gone.
+uploads = sa.Table(
+    'uploads', METADATA,
+    sa.Column('image_id', sa.String(36), sa.ForeignKey('images.id', ondelete='CASCADE'),
+              primary_key=True),
+    sa.Column('token', sa.String(36), nullable=False),
+    sa.Column('seen_ms', sa.BigInteger(), nullable=False),
+    **OPTIONS,
+)
+
 tasks = sa.Table(
     'tasks', METADATA,
     sa.Column('id', sa.String(36), primary_key=True),

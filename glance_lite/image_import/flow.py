@@ -55,7 +55,7 @@ def build_flow(services: Services, run: ImportRun) -> ImportFlow:
     )
     plugin_of = _add_plugins(flow, services, run)
     flow.add(
-        MeasureData(run, services.db, services.staging, require_match, bool(plugin_of)),
+        MeasureData(run, services.db, services.staging, require_match),
         *(
             CopyToStore(run, store, number, plan['all_stores_must_succeed'])
             for number, store in enumerate(stores)

@@ -24,6 +24,7 @@ from glance_lite.domain import task as task_domain
 from glance_lite.image_import import surface
 from glance_lite.plugin import build
 from glance_lite.stores.memory import MemoryStore
+from glance_lite.stores.staging import seal
 
 STORE, FULL_STORE = 'trial', 'full'
 
@@ -96,12 +97,13 @@ class Trial:
                     file, lambda piece: _write(fd, piece),
                     hash_algo=self.conf.hashing_algorithm,
                 )
+            record_of_data = facts.to_record() | {'mtime_ns': seal(fd)}
         finally:
             os.close(fd)
         with self.db.writer() as session:
             images.insert(session, record)
             staged.insert(
-                session, staged.Staged(image_id, staging.area_id, name, facts.to_record())
+                session, staged.Staged(image_id, staging.area_id, name, record_of_data)
             )
         return image_id
 

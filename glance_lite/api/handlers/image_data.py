@@ -10,19 +10,22 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 from oslo_log import log
 
 from glance_lite import exceptions, inspection
 from glance_lite.api import access, body, errors, ranges, sending
 from glance_lite.api.wsgi import Reply, Request
-from glance_lite.db import images, staged
+from glance_lite.db import images, staged, uploads
+from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
 from glance_lite.domain import image_rules, import_request
 from glance_lite.image_data import Facts, transfer
 from glance_lite.stores import files
 from glance_lite.stores.base import Store, StoreReader
 from glance_lite.stores.registry import StoreRegistry
+from glance_lite.stores.staging import seal
 
 LOG = log.getLogger(__name__)
 
@@ -38,17 +41,18 @@ def upload_data(request: Request) -> Reply:
     store = _chosen_store(request)
     image_rules.require_formats(image, exceptions.InvalidRequest)
     source, expected = _open_body(request)
-    _enter(request, image, domain.SAVING)
-    try:
-        location, facts = _store(request, image, store, source, expected)
+    with services.receiving.receive() as token:
+        _enter(request, image, domain.SAVING, token)
         try:
-            _publish(request, image, location, facts)
-        except BaseException:
-            store.delete(location.url)
+            location, facts = _store(request, image, store, source, expected)
+            try:
+                _publish(request, image, location, facts, token)
+            except BaseException:
+                store.delete(location.url)
+                raise
+        except BaseException as error:
+            _return_to_queued(request, image, domain.SAVING, token, error)
             raise
-    except BaseException as error:
-        _return_to_queued(request, image, domain.SAVING, error)
-        raise
     return Reply(204)
 
 
@@ -64,24 +68,23 @@ def stage_data(request: Request) -> Reply:
         image = access.load_image(request, session, 'modify_image')
     _require_octet_stream(request)
     source, expected = _open_body(request)
-    _enter(request, image, domain.UPLOADING)
     file_name = f'{image.image_id}.{_attempt()}'
-    try:
-        facts = _stage(request, file_name, source, expected)
-        with services.db.writer() as session:
-            kept = images.update(
-                session, image.image_id, from_status=domain.UPLOADING, size=facts.size
-            )
-            if kept:
+    with services.receiving.receive() as token:
+        _enter(request, image, domain.UPLOADING, token)
+        try:
+            facts = _stage(request, file_name, source, expected)
+            with services.db.writer() as session:
+                _require_ours(session, image, token)
+                images.update(
+                    session, image.image_id, from_status=domain.UPLOADING, size=facts['size']
+                )
                 staged.insert(session, staged.Staged(
-                    image.image_id, services.staging.area_id, file_name, facts.to_record()
+                    image.image_id, services.staging.area_id, file_name, facts
                 ))
-        if not kept:
-            raise _gone(image)
-    except BaseException as error:
-        services.staging.remove(file_name)
-        _return_to_queued(request, image, domain.UPLOADING, error)
-        raise
+        except BaseException as error:
+            services.staging.remove(file_name)
+            _return_to_queued(request, image, domain.UPLOADING, token, error)
+            raise
     return Reply(204)
 
 
@@ -155,10 +158,11 @@ def _open_body(request: Request) -> tuple[body.BodySource, int | None]:
     return source, expected
 
 
-def _enter(request: Request, image: domain.Image, status: str) -> None:
+def _enter(request: Request, image: domain.Image, status: str, token: str) -> None:
     """Move a queued image on, so that no other request writes its data."""
     with request.services.db.writer() as session:
         if images.update(session, image.image_id, from_status=domain.QUEUED, status=status):
+            uploads.begin(session, image.image_id, token)
             return
         found = images.get(session, image.image_id)
     raise exceptions.StatusConflict(
@@ -187,27 +191,47 @@ def _store(
 
 
 def _publish(
-    request: Request, image: domain.Image, location: domain.Location, facts: Facts
+    request: Request, image: domain.Image, location: domain.Location, facts: Facts, token: str
 ) -> None:
     """Make the image active.
 
     :raises Gone: it was deleted meanwhile.
     """
     with request.services.db.writer() as session:
-        if not images.update(
+        _require_ours(session, image, token)
+        images.update(
             session, image.image_id, from_status=domain.SAVING, status=domain.ACTIVE,
             **facts.columns,
-        ):
-            raise _gone(image)
+        )
         images.set_locations(session, image.image_id, [location])
+
+
+def _require_ours(session: Session, image: domain.Image, token: str) -> None:
+    """Raise unless this request still decides on the image; it ends its upload.
+
+    :raises Gone: the image was deleted meanwhile.
+    :raises StatusConflict: the upload counted as lost, as its process was silent for too long.
+    """
+    if uploads.end(session, image.image_id, token):
+        return
+    try:
+        images.get(session, image.image_id)
+    except exceptions.ImageNotFound:
+        raise exceptions.Gone(
+            f'Image {image.image_id} was deleted while its data came.'
+        ) from None
+    raise exceptions.StatusConflict(
+        'The service lost sight of this upload and gave it up; send the data again.'
+    )
 
 
 def _stage(
     request: Request, file_name: str, source: body.BodySource, expected: int | None
-) -> Facts:
+) -> dict[str, Any]:
     fd = request.services.staging.create(file_name)
     try:
-        return _transfer(request, source, lambda data: files.write_all(fd, data), expected)
+        facts = _transfer(request, source, lambda data: files.write_all(fd, data), expected)
+        return facts.to_record() | {'mtime_ns': seal(fd)}
     finally:
         os.close(fd)
 
@@ -224,23 +248,20 @@ def _transfer(
 
 
 def _return_to_queued(
-    request: Request, image: domain.Image, from_status: str, error: BaseException
+    request: Request, image: domain.Image, from_status: str, token: str, error: BaseException
 ) -> None:
-    """Make the image as it was; an image that was deleted meanwhile stays deleted."""
+    """Make the image as it was, unless it was deleted or given to another upload meanwhile."""
     if isinstance(error, errors.IncompleteBody):
         LOG.info('Image %s: the client left before its data was complete', image.image_id)
     try:
         with request.services.db.writer() as session:
-            images.update(
-                session, image.image_id, from_status=from_status, status=domain.QUEUED,
-                **images.NO_DATA,
-            )
+            if uploads.end(session, image.image_id, token):
+                images.update(
+                    session, image.image_id, from_status=from_status, status=domain.QUEUED,
+                    **images.NO_DATA,
+                )
     except Exception:
         LOG.exception('Image %s stays in status %s', image.image_id, from_status)
-
-
-def _gone(image: domain.Image) -> exceptions.Gone:
-    return exceptions.Gone(f'Image {image.image_id} was deleted while its data came.')
 
 
 def _attempt() -> str:

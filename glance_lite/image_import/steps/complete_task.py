@@ -49,4 +49,5 @@ def complete(db: Database, run: ImportRun, time_to_live: datetime.timedelta) -> 
         tasks.finish(
             session, run.task.task_id, task_domain.SUCCESS, time_to_live,
             result={'image_id': run.image_id}, progress=run.progress(), plan=run.final_plan(),
+            message='', error=None,  # a retry of a plugin's own may have mended what went wrong
         )

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from oslo_log import log
+
 from glance_lite import exceptions
 from glance_lite.db import images
 from glance_lite.db.engine import Database
@@ -10,18 +14,23 @@ from glance_lite.domain import image as domain
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step
 
+LOG = log.getLogger(__name__)
+
+#: What a plugin that gives other data describes anew.
+_DESCRIPTION = ('disk_format', 'container_format', 'size', 'virtual_size')
+
 
 class ConfirmClaim(Step):
-    """Provide ``image_id``. Changes nothing, so there is nothing to undo."""
+    """Provide ``image_id``, and how the image is described; undone by describing it so again."""
 
-    default_provides = 'image_id'
+    default_provides = ('image_id', 'image_before')
 
     def __init__(self, run: ImportRun, db: Database) -> None:
         super().__init__('confirm-claim', run)
         self._db = db
 
-    def execute(self) -> str:
-        """Return the image's id.
+    def execute(self) -> tuple[str, dict[str, Any]]:
+        """Return the image's id, and its formats and sizes as they are before any plugin.
 
         :raises ImportCancelled: the image is gone or no longer held by this import.
         """
@@ -32,4 +41,18 @@ class ConfirmClaim(Step):
                 raise exceptions.ImportCancelled('The image was deleted.') from None
         if image.import_task_id != self.run.task.task_id or image.status != domain.IMPORTING:
             raise exceptions.ImportCancelled('The image is no longer held by this import.')
-        return image.image_id
+        return image.image_id, {name: getattr(image, name) for name in _DESCRIPTION}
+
+    def revert(self, result: Any, **kwargs: Any) -> None:
+        """Give the image its formats and sizes back; the data kept is that of before, too."""
+        if not isinstance(result, tuple | list):
+            return
+        try:
+            with self._db.writer() as session:
+                self.run.guard(session)
+                images.update(
+                    session, self.run.image_id, from_status=domain.IMPORTING,
+                    held_by=self.run.task.task_id, **result[1],
+                )
+        except Exception:
+            LOG.exception('Import %s: the image keeps its new formats', self.run.task.task_id)

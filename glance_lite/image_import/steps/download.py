@@ -11,7 +11,7 @@ from glance_lite import exceptions, image_data
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step, uri_of
 from glance_lite.stores import files
-from glance_lite.stores.staging import StagingArea
+from glance_lite.stores.staging import StagingArea, seal
 
 
 class RemoteSource(image_data.Source, Protocol):
@@ -57,19 +57,18 @@ class Download(Step):
             facts = self._receive(source)
         finally:
             source.close()
-        path = self._staging.path(self._file_name)
-        record = facts.to_record() | {'mtime_ns': os.stat(path).st_mtime_ns}
-        return uri_of(path), uri_of(path), record
+        path = uri_of(self._staging.path(self._file_name))
+        return path, path, facts
 
     def revert(self, result: Any, **kwargs: Any) -> None:
         """Remove whatever was downloaded."""
         self._staging.remove_all(self.run.image_id)
 
-    def _receive(self, source: RemoteSource) -> image_data.Facts:
+    def _receive(self, source: RemoteSource) -> dict[str, Any]:
         expected = (self.run.task.plan.get('validation') or {}).get('os_hash_algo')
         fd = self._staging.create(self._file_name)
         try:
-            return image_data.transfer(
+            facts = image_data.transfer(
                 source,
                 lambda piece: files.write_all(fd, piece),
                 hash_algo=self._hash_algo,
@@ -77,6 +76,7 @@ class Download(Step):
                 max_bytes=self._max_bytes,
                 advance=self.run.advance,
             )
+            return facts.to_record() | {'mtime_ns': seal(fd)}
         except exceptions.LimitExceeded as error:
             raise exceptions.ImportFailed('too_large', error.message) from error
         finally:

@@ -23,13 +23,11 @@ class MeasureData(Step):
     default_provides = ('image_facts', 'data_path')
 
     def __init__(
-        self, run: ImportRun, db: Database, staging: StagingArea, require_match: bool,
-        has_plugins: bool,
+        self, run: ImportRun, db: Database, staging: StagingArea, require_match: bool
     ) -> None:
         super().__init__('measure-data', run)
         self._db, self._staging = db, staging
         self._require_match = require_match
-        self._has_plugins = has_plugins
 
     def execute(
         self, file_path: str, staged_path_0: str, staged_facts: dict[str, Any]
@@ -54,9 +52,7 @@ class MeasureData(Step):
 
     def _changed(self, path: str, size: int, facts: dict[str, Any]) -> bool:
         """Tell whether a plugin wrote into the staged file itself."""
-        if size != facts['size']:
-            return True
-        return self._has_plugins and os.stat(path).st_mtime_ns != facts.get('mtime_ns')
+        return (size, os.stat(path).st_mtime_ns) != (facts['size'], facts['mtime_ns'])
 
     def _measure(self, path: str, hash_algo: str) -> image_data.Facts:
         with open(path, 'rb', buffering=0) as source:

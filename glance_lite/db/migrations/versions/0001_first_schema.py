@@ -138,6 +138,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint('image_id', name=op.f('pk_staged')),
         **OPTIONS,
     )
+    op.create_table('uploads',
+        sa.Column('image_id', sa.String(length=36), nullable=False),
+        sa.Column('token', sa.String(length=36), nullable=False),
+        sa.Column('seen_ms', sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(['image_id'], ['images.id'], name=op.f('fk_uploads_image_id'), ondelete='CASCADE'),
+        sa.PrimaryKeyConstraint('image_id', name=op.f('pk_uploads')),
+        **OPTIONS,
+    )
 
     # TaskFlow's own upgrade would share the version table with ours, so its tables come here
     taskflow = sa.MetaData()
