@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import threading
 import uuid
 from concurrent import futures
 from typing import Any
@@ -22,8 +21,9 @@ from taskflow.conductors.backends import impl_nonblocking
 from glance_lite import exceptions
 from glance_lite.conductor import outcome
 from glance_lite.conductor.heartbeat import Heartbeat
+from glance_lite.conductor.janitor import Janitor
 from glance_lite.conductor.persistence import Persistence
-from glance_lite.db import tasks
+from glance_lite.db import conductors, jobs, tasks
 from glance_lite.db.engine import current_ms
 from glance_lite.domain import task as task_domain
 from glance_lite.image_import.flow import build_flow
@@ -33,6 +33,8 @@ from glance_lite.services import Services
 
 LOG = log.getLogger(__name__)
 
+#: Milliseconds for which a staging area must have been out of reach before imports fail for it.
+UNREACHABLE_MS = 30_000
 #: States in which a flow will not go on.
 _ENDED = (states.SUCCESS, states.REVERTED, states.FAILURE)
 
@@ -57,12 +59,12 @@ class ImportConductor(impl_nonblocking.NonBlockingConductor):
         self._services = services
         self._storage = Persistence(services.db)
         self._heartbeat = Heartbeat(services.db, name, host, areas, conf.conductor.lease)
-        self._idle = threading.Condition()
+        self._janitor = Janitor(services, [self.fail_unreachable])
 
     def run(self, max_dispatches: int | None = None) -> None:
         """Run imports until :meth:`stop`, then wait for those that still run."""
         LOG.info('Conductor %s runs imports', self._name)
-        with self._heartbeat.beating():
+        with self._heartbeat.beating(), self._janitor.working():
             super().run(max_dispatches)
         LOG.info('Conductor %s ends', self._name)
 
@@ -75,6 +77,33 @@ class ImportConductor(impl_nonblocking.NonBlockingConductor):
                 self._finish(job, self._dispatch_job(job))
                 count += 1
         return count
+
+    def fail_unreachable(self) -> None:
+        """Fail the waiting imports whose staging area no live conductor reaches."""
+        with self._services.db.reader() as session:
+            live = conductors.live_areas(session, UNREACHABLE_MS)
+            lost = jobs.list_unreachable(session, live, UNREACHABLE_MS)
+        for row in lost:
+            job = SQLJob(self._jobboard, row)
+            try:
+                self._jobboard.claim(job, self._name)
+            except taskflow_exceptions.UnclaimableJob:
+                continue
+            self._finish(job, self._fail(job, exceptions.ImportFailed(
+                'staging_unreachable',
+                'No conductor reaches the host where the data was staged; stage it again.',
+            )))
+
+    def _fail(self, job: SQLJob, error: exceptions.ImportFailed) -> bool:
+        try:
+            run = self._begin(job)
+            if run is not None:
+                run.error = outcome.explain(error, run, run.phase, None)
+                outcome.settle_failure(self._services, run)
+            self._storage.forget(job.uuid)
+            return True
+        except exceptions.LeaseLost:
+            return False
 
     def hand_over(self) -> None:
         """Make running imports stop where they are; other conductors resume them."""

@@ -31,6 +31,13 @@ IMPORT = [
         min=1,
         help='How often conductors may start or resume an import before it fails.',
     ),
+    cfg.IntOpt(
+        'staged_ttl',
+        default=86400,
+        min=1,
+        help='Seconds that staged data waits for an import, or for another try of a failed one. '
+        'Then the image returns to queued.',
+    ),
     cfg.BoolOpt(
         'trace_plugins',
         default=False,

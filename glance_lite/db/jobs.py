@@ -56,6 +56,19 @@ def list_claimable(session: Session, areas: list[str] | None, limit: int = 20) -
     return [_from_row(row) for row in rows]
 
 
+def list_unreachable(session: Session, areas: set[str], waiting_ms: int) -> list[JobRow]:
+    """Return free jobs that wait for longer, for a staging area that is none of ``areas``."""
+    rows = session.execute(
+        sa.select(_TABLE).where(
+            _TABLE.c.area.is_not(None),
+            _TABLE.c.area.not_in(areas),
+            _TABLE.c.created_ms < now_ms() - waiting_ms,
+            sa.or_(_TABLE.c.owner.is_(None), _TABLE.c.expires_ms < now_ms()),
+        )
+    )
+    return [_from_row(row) for row in rows]
+
+
 def get(session: Session, uuid: str) -> JobRow | None:
     """Return a job, or None if it is gone."""
     row = session.execute(sa.select(_TABLE).where(_TABLE.c.uuid == uuid)).one_or_none()

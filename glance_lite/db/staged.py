@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 from typing import Any
 
@@ -42,6 +43,12 @@ def insert(session: Session, staged: Staged) -> None:
             facts=json.dumps(staged.facts), created_at=utcnow(),
         )
     )
+
+
+def list_older(session: Session, seconds: float) -> list[str]:
+    """Return the ids of images whose staged data has waited for longer."""
+    since = utcnow() - datetime.timedelta(seconds=seconds)
+    return list(session.scalars(sa.select(_TABLE.c.image_id).where(_TABLE.c.created_at < since)))
 
 
 def delete(session: Session, image_id: str) -> bool:

@@ -105,6 +105,22 @@ def request_cancel(session: Session, task_id: str) -> bool:
     return update(session, task_id, cancel_requested=True)
 
 
+def is_running_for(session: Session, image_id: str) -> bool:
+    """Tell whether an import of the image waits or runs, also if the image was deleted."""
+    table = models.tasks
+    return session.scalar(
+        sa.select(table.c.id)
+        .where(table.c.image_id == image_id, table.c.status.not_in(domain.FINAL))
+        .limit(1)
+    ) is not None
+
+
+def delete_expired(session: Session) -> int:
+    """Remove tasks that may not be read any more; return how many."""
+    table = models.tasks
+    return session.execute(table.delete().where(table.c.expires_at < utcnow())).rowcount
+
+
 def is_cancelled(session: Session, task_id: str) -> bool:
     """Tell whether somebody asked to undo the task."""
     table = models.tasks
