@@ -130,8 +130,9 @@ def choose_file(conf: cfg.ConfigOpts) -> str:
     :raises ConfigError: the named file does not exist.
     """
     named: str = conf.oslo_policy.policy_file
-    where = conf.get_location('policy_file', 'oslo_policy').location
-    if where not in (cfg.Locations.opt_default, cfg.Locations.set_default):
+    where = conf.get_location('policy_file', 'oslo_policy')
+    defaults = (cfg.Locations.opt_default, cfg.Locations.set_default)
+    if where is not None and where.location not in defaults:
         if conf.find_file(named) is None:
             raise exceptions.ConfigError(f'[oslo_policy] policy_file: {named} does not exist.')
         return named

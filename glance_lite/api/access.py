@@ -37,7 +37,7 @@ def load_image(
 def require(request: Request, image: domain.Image, rule: str) -> None:
     """Raise unless the caller sees an image and passes a rule for it; errors as above."""
     context, policy = request.context, request.services.policy
-    if not domain.is_visible_to(image, context.project_id, context.is_admin):
+    if not domain.is_visible_to(image, context.project_id, bool(context.is_admin)):
         raise exceptions.ImageNotFound(image.image_id)
     target = target_of(image)
     if policy.allows(context, rule, target):

@@ -42,7 +42,7 @@ class Envelope:
 
         def answer(
             status: str, headers: list[tuple[str, str]], exc_info: Any = None
-        ) -> Callable[[bytes], Any]:
+        ) -> Any:
             answered[:] = [status[:3]]
             headers.append(('x-openstack-request-id', request_id))
             if exc_info:

@@ -2,25 +2,37 @@
 """Who is asking: Keystone's answer about the token, or the one local administrator.
 
 Tokens are checked by keystonemiddleware, which leaves its findings in ``X-...`` headers that it
-removes from what the client sent.
+removes from what the client sent. Where it takes a Keystone that cannot be asked for a wrong token,
+we say 503: a client that is told 401 would throw a good token away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from keystoneauth1 import exceptions as keystone_errors
 from keystoneauth1 import loading
 from keystonemiddleware import auth_token
 from keystonemiddleware import opts as auth_opts
 from oslo_config import cfg
+from oslo_log import log
 
 from glance_lite.context import RequestContext
+from glance_lite.middleware import fault
+
+LOG = log.getLogger(__name__)
 
 GROUP = 'keystone_authtoken'
 #: Everybody's identity where ``auth_strategy`` is ``none``. Fixed for ever: images belong to it.
 LOCAL_PROJECT_ID = 'local'
 LOCAL_USER_ID = 'local'
+
+#: Seconds that Keystone may take for an answer, unless ``http_connect_timeout`` says otherwise.
+#: The library's own default is for ever, which would let it hold every thread of the service.
+KEYSTONE_TIMEOUT_SECONDS = 10
+#: Seconds after which a client may try again while Keystone cannot be asked.
+RETRY_SECONDS = 5
 
 #: From a WSGI environment and a request id to the caller; None when nobody is identified.
 Identify = Callable[[dict[str, Any], str], RequestContext | None]
@@ -49,10 +61,60 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
 
 
 def wrap_with_keystone(app: Any, conf: cfg.ConfigOpts) -> Any:
-    """Return ``app`` behind Keystone's token check, which lets the unknown pass as such."""
-    return auth_token.AuthProtocol(
-        app, {'oslo_config_config': conf, 'delay_auth_decision': True}
+    """Return ``app`` behind Keystone's token check, which lets the unknown pass as such.
+
+    While Keystone cannot be asked, a request with a token is answered 503.
+    """
+    register_opts(conf)
+    conf.set_default('http_connect_timeout', KEYSTONE_TIMEOUT_SECONDS, group=GROUP)
+    check = _TokenCheck(app, {'oslo_config_config': conf, 'delay_auth_decision': True})
+
+    def checked(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            answer: Iterable[bytes] = check(environ, start_response)
+            return answer
+        except _KeystoneAway as error:
+            LOG.error('%s: Keystone cannot be asked: %s', environ.get(fault.REQUEST_ID), error)
+            line, headers, body = fault.render(
+                environ, 503, 'service_unavailable',
+                'Tokens cannot be checked: the identity service does not answer. Try again later.',
+            )
+            start_response(line, [*headers, ('Retry-After', str(RETRY_SECONDS))])
+            return [body]
+
+    return checked
+
+
+class _KeystoneAway(Exception):
+    """Keystone does not answer, or does not let the service ask."""
+
+
+class _TokenCheck(auth_token.AuthProtocol):  # type: ignore[misc]
+    """The library's check, which tells a Keystone that cannot be asked from a wrong token."""
+
+    #: What the library turns into a wrong token when the decision is left to the application.
+    _AWAY = (
+        keystone_errors.ConnectFailure, keystone_errors.DiscoveryFailure,
+        keystone_errors.RequestTimeout, auth_token.ServiceError,
     )
+
+    def fetch_token(self, token: str, allow_expired: bool = False) -> Any:
+        """Return what Keystone knows about a token; errors as the library's, and _KeystoneAway."""
+        try:
+            return super().fetch_token(token, allow_expired)
+        except auth_token.InvalidToken as error:
+            if isinstance(error.__context__, self._AWAY):
+                raise _KeystoneAway(str(error.__context__)) from error
+            raise
+        except keystone_errors.ClientException as error:
+            raise _KeystoneAway(str(error)) from error
+
+    def process_response(self, response: Any) -> Any:
+        """Add ``WWW-Authenticate`` to a 401; its URL may have to be asked of Keystone."""
+        try:
+            return super().process_response(response)
+        except keystone_errors.ClientException as error:
+            raise _KeystoneAway(str(error)) from error
 
 
 def identify_by_keystone(allow_anonymous: bool) -> Identify:

@@ -7,7 +7,7 @@ from oslo_policy import policy
 
 from glance_lite.policies import base
 
-_RULES = [
+_RULES: list[policy.RuleDefault] = [
     policy.DocumentedRuleDefault(
         'stores_info_detail', base.ADMIN_OR_SERVICE,
         'Show the properties of the stores.',

@@ -7,7 +7,7 @@ from oslo_policy import policy
 
 from glance_lite.policies import base
 
-_RULES = [
+_RULES: list[policy.RuleDefault] = [
     policy.DocumentedRuleDefault(
         'upload_image', base.ADMIN_OR_PROJECT_MEMBER,
         'Upload the data of an image. Restrict it to make users import instead.',

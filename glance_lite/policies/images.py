@@ -9,7 +9,7 @@ from glance_lite.policies import base
 
 _SCOPES = ['project']
 
-_RULES = [
+_RULES: list[policy.RuleDefault] = [
     policy.DocumentedRuleDefault(
         'add_image',
         'rule:context_is_admin or (role:member and project_id:%(project_id)s and '

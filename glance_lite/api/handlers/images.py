@@ -61,7 +61,9 @@ def list_images(request: Request) -> Reply:
     conf = services.conf
     query = image_query.parse(request.query, conf.limit_param_default, conf.api_limit_max)
     with services.db.reader() as session:
-        page, more = image_list.list_page(session, query, context.project_id, context.is_admin)
+        page, more = image_list.list_page(
+            session, query, context.project_id, bool(context.is_admin)
+        )
     direct_url = conf.show_image_direct_url
     data: dict[str, Any] = {
         'images': [
