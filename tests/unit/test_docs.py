@@ -221,6 +221,19 @@ def test_every_step_is_described_with_what_undoes_it() -> None:
     assert all(does and undo for _, does, undo in rows)
 
 
+# Rooms
+
+@pytest.mark.parametrize(
+    'room',
+    [
+        path.name + ('/' if path.is_dir() else '')
+        for path in sorted((ROOT / 'glance_lite').iterdir()) if not path.name.startswith('__')
+    ],
+)
+def test_a_room_is_on_the_plan(room: str) -> None:
+    assert f'``{room}``' in page('contributor/architecture.rst')
+
+
 # All pages
 
 def pages() -> list[Path]:
