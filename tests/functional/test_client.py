@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import json
 import os
 import pty
@@ -14,6 +13,9 @@ import subprocess
 import sys
 import threading
 import time
+
+# by name: importing eventlet puts its own module in the place of the attribute http.server
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,7 @@ def source(tmp_path_factory):
     """A web server on loopback: its folder, its URL, and what a slow download waits for."""
     folder = tmp_path_factory.mktemp('source')
 
-    class Handler(http.server.SimpleHTTPRequestHandler):
+    class Handler(SimpleHTTPRequestHandler):
         def __init__(self, *args, **kwargs):
             super().__init__(*args, directory=str(folder), **kwargs)
 
@@ -45,7 +47,7 @@ def source(tmp_path_factory):
             super().copyfile(body, output)
 
     release = threading.Event()
-    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+    server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield folder, f'http://127.0.0.1:{server.server_port}', release

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import threading
 from collections.abc import Iterator
+
+# by name: importing eventlet puts its own module in the place of the attribute http.server
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -95,8 +97,8 @@ class FakeImages:
         return status, content, json.dumps(document).encode()
 
 
-def _handler(images: FakeImages) -> type[http.server.BaseHTTPRequestHandler]:
-    class Handler(http.server.BaseHTTPRequestHandler):
+def _handler(images: FakeImages) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
         protocol_version = 'HTTP/1.1'
 
         def _do(self) -> None:
@@ -130,7 +132,7 @@ def images(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeImages]:
     """The service; its ``url`` is where it listens."""
     monkeypatch.setenv('NO_PROXY', '127.0.0.1')
     fake = FakeImages()
-    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), _handler(fake))
+    server = ThreadingHTTPServer(('127.0.0.1', 0), _handler(fake))
     fake.url = f'http://127.0.0.1:{server.server_port}'
     thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.01})
     thread.start()
