@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same application under gunicorn and uWSGI, with a conductor of its own beside it."""
+
+import hashlib
+import os
+
+import pytest
+
+from tests.functional.processes import free_port, program, running, wait_for
+from tests.functional.service import Service, wait_until_up, write_config
+
+DATA = os.urandom(3_000_000)
+SHA512 = hashlib.sha512(DATA).hexdigest()
+
+
+def command(server, port):
+    if server == 'gunicorn':
+        return [
+            program('gunicorn'), '--bind', f'127.0.0.1:{port}', '--worker-class', 'gthread',
+            '--threads', '8', '--workers', '2', 'glance_lite.wsgi:application',
+        ]
+    return [
+        program('pyuwsgi'), '--http-socket', f'127.0.0.1:{port}', '--http-chunked-input',
+        '--master', '--processes', '2', '--threads', '8', '--enable-threads', '--die-on-term',
+        '--module', 'glance_lite.wsgi:application', '--buffer-size', '65535',
+    ]
+
+
+@pytest.fixture(scope='module', params=['gunicorn', 'uwsgi'])
+def api(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    port = free_port()
+    write_config(folder, port, f'sqlite:///{folder}/db.sqlite', '')
+    config = ['--config-file', str(folder / 'glance-api.conf')]
+    env = {'OS_GLANCE_CONFIG_DIR': str(folder)}
+    with running([program('glance-lite-conductor'), *config], folder / 'conductor.log'), running(
+        command(request.param, port), folder / 'server.log', env
+    ) as process:
+        found = Service(folder, port, process)
+        wait_until_up(found)
+        yield found
+
+
+def test_a_staged_image_is_imported_and_downloaded(api):
+    image_id = api.create()
+    assert api.put(image_id, DATA).status_code == 204
+    assert api.post_import(image_id).status_code == 202
+    assert api.wait(image_id)['status'] == 'success'
+    assert api.sha512(image_id) == SHA512
+    part = api.request('GET', f'/v2/images/{image_id}/file', headers={'Range': 'bytes=-100'})
+    assert (part.status_code, part.content) == (206, DATA[-100:])
+
+
+def test_a_body_in_chunks_is_taken(api):
+    image_id = api.create()
+
+    def chunks():
+        for at in range(0, len(DATA), 100_000):
+            yield DATA[at:at + 100_000]
+
+    assert api.put(image_id, chunks(), 'file').status_code == 204
+    assert api.image(image_id)['os_hash_value'] == SHA512
+
+
+def test_refusals_are_as_with_our_own_server(api):
+    assert api.request('GET', '/v2/images/nothing').status_code == 404
+    assert api.request('PUT', '/v2/images').status_code == 405
+    answer = api.request('POST', '/v2/images', data=b'{', headers={
+        'Content-Type': 'application/json',
+    })
+    assert answer.status_code == 400 and answer.json()['error']['request_id']
+
+
+def test_a_torn_upload_leaves_nothing(api):
+    image_id = api.create()
+
+    def torn():
+        yield DATA[:1_000_000]
+        raise OSError('the client is gone')
+
+    with pytest.raises(Exception, match='gone'):
+        api.put(image_id, torn(), 'file')
+    wait_for(lambda: api.image(image_id)['status'] == 'queued', 30, 'status queued')
+    assert not [name for name in api.files('fast') if name.startswith(image_id)]
