@@ -58,10 +58,29 @@ def _load() -> Callable[..., Iterable[bytes]]:
 
     from glance_lite import configuration, deploy
 
-    conf = cfg.ConfigOpts()
+    conf = cfg.CONF  # where plugins written for Glance register their options
     configuration.load(conf, files=config_files(dict(os.environ)))
     log.setup(conf, 'glance-lite')
-    return deploy.loadapp(conf)
+    app = deploy.loadapp(conf)
+    configuration.warn_of_unknown(conf)
+    return app
+
+
+def check() -> None:
+    """Raise now, not at the first request, when a plugin or an option cannot work.
+
+    It touches no database, as the server may fork after it.
+
+    :raises ConfigError: naming the plugin or the option.
+    """
+    from glance_lite import configuration
+    from glance_lite.plugin import loader
+
+    conf = cfg.ConfigOpts()
+    configuration.load(conf, files=config_files(dict(os.environ)))
+    loader.load_plugins(conf)
 
 
 application = LazyApplication()
+if config_files(dict(os.environ)):
+    check()

@@ -62,6 +62,19 @@ def test_a_body_in_chunks_is_taken(api):
     assert api.image(image_id)['os_hash_value'] == SHA512
 
 
+@pytest.mark.parametrize('server', ['gunicorn', 'uwsgi'])
+def test_a_missing_plugin_stops_the_start(tmp_path, server):
+    write_config(
+        tmp_path, free_port(), f'sqlite:///{tmp_path}/db.sqlite',
+        '[image_import_opts]\nimage_import_plugins = [virus_scan]\n',
+    )
+    args = [*command(server, free_port()), *(['--need-app'] if server == 'uwsgi' else [])]
+    env = {'OS_GLANCE_CONFIG_DIR': str(tmp_path)}
+    with running(args, tmp_path / 'server.log', env) as process:
+        assert process.popen.wait(30) != 0
+        assert "there is no plugin 'virus_scan' installed" in process.text()
+
+
 def test_refusals_are_as_with_our_own_server(api):
     assert api.request('GET', '/v2/images/nothing').status_code == 404
     assert api.request('PUT', '/v2/images').status_code == 405
