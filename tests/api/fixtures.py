@@ -7,12 +7,12 @@ environment is a web server with something to download.
 
 from __future__ import annotations
 
-import http.server
 import os
 import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def _call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterab
     return _current['app'](environ, start_response)
 
 
-class Source(http.server.BaseHTTPRequestHandler):
+class Source(BaseHTTPRequestHandler):
     """Has data at ``/good``, promises too much at ``/short``, nothing elsewhere."""
 
     def do_GET(self) -> None:
@@ -66,7 +66,7 @@ class ServiceFixture(fixture.GabbiFixture):
     def start_fixture(self) -> None:
         """Build the service."""
         self._directory = Path(tempfile.mkdtemp(prefix='glance-lite-story-'))
-        self._source = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Source)
+        self._source = ThreadingHTTPServer(('127.0.0.1', 0), Source)
         threading.Thread(
             target=self._source.serve_forever, args=(0.01,), daemon=True
         ).start()

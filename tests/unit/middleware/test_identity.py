@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -43,7 +43,7 @@ def test_the_local_administrator_is_always_the_same(conf: cfg.ConfigOpts) -> Non
     assert request.get_response(app).status_int == 200
 
 
-class Keystone(http.server.BaseHTTPRequestHandler):
+class Keystone(BaseHTTPRequestHandler):
     """Knows the token of the service and two users; everything else is unknown."""
 
     USERS = {'anna': ('p1', ['Admin', 'member']), 'bert': ('p2', ['member', 'reader'])}
@@ -102,7 +102,7 @@ class Keystone(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def keystone() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Keystone)
+    server = ThreadingHTTPServer(('127.0.0.1', 0), Keystone)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield f'http://127.0.0.1:{server.server_port}'
