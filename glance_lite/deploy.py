@@ -19,6 +19,7 @@ from glance_lite.api.wsgi import Application
 from glance_lite.conf import opts as conf_opts
 from glance_lite.db import schema
 from glance_lite.db.engine import Database
+from glance_lite.jobs.announcer import Announcer
 from glance_lite.middleware import identity
 from glance_lite.middleware.context import ContextMiddleware
 from glance_lite.middleware.envelope import Envelope
@@ -55,6 +56,7 @@ def build_services(conf: cfg.ConfigOpts) -> Services:
         url_filter=UrlFilter.from_conf(conf),
         http_options=HttpOptions.from_conf(conf),
         receiving=Receiving(db),
+        announcer=Announcer.from_conf(conf, db),
     )
 
 

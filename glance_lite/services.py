@@ -11,6 +11,7 @@ import dataclasses
 from oslo_config import cfg
 
 from glance_lite.db.engine import Database
+from glance_lite.jobs.announcer import Announcer
 from glance_lite.plugin.loader import PluginSet
 from glance_lite.policy import Policy
 from glance_lite.receiving import Receiving
@@ -33,3 +34,4 @@ class Services:
     url_filter: UrlFilter
     http_options: HttpOptions
     receiving: Receiving
+    announcer: Announcer = dataclasses.field(default_factory=Announcer)

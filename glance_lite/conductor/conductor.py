@@ -28,7 +28,8 @@ from glance_lite.db.engine import current_ms
 from glance_lite.domain import task as task_domain
 from glance_lite.image_import.flow import build_flow
 from glance_lite.image_import.run import ImportRun
-from glance_lite.jobs.sql_board import SQLJob, SQLJobBoard
+from glance_lite.jobs.board import load_board
+from glance_lite.jobs.sql_board import SQLJob
 from glance_lite.services import Services
 
 LOG = log.getLogger(__name__)
@@ -50,7 +51,7 @@ class ImportConductor(impl_nonblocking.NonBlockingConductor):
         areas = [services.staging.area_id]
         super().__init__(
             name,
-            SQLJobBoard('imports', services.db, conf.conductor.lease, areas),
+            load_board(conf, services.db, areas, name),
             engine='serial',
             wait_timeout=conf.conductor.poll_interval,
             log=log.getLogger('glance_lite.conductor.taskflow'),
@@ -64,7 +65,8 @@ class ImportConductor(impl_nonblocking.NonBlockingConductor):
     def run(self, max_dispatches: int | None = None) -> None:
         """Run imports until :meth:`stop`, then wait for those that still run."""
         LOG.info('Conductor %s runs imports', self._name)
-        with self._heartbeat.beating(), self._janitor.working():
+        with self._heartbeat.beating(), self._janitor.working(), contextlib.closing(self._jobboard):
+            self._jobboard.connect()
             super().run(max_dispatches)
         LOG.info('Conductor %s ends', self._name)
 

@@ -92,6 +92,36 @@ CONDUCTOR = [
         max=60.0,
         help='Seconds between two looks at the job board when idle.',
     ),
+    cfg.StrOpt(
+        'job_board',
+        default='sql',
+        choices=[
+            ('sql', 'The database of the service; nothing else is needed.'),
+            ('redis', "TaskFlow's board on a Redis server."),
+            ('etcd', "TaskFlow's board on an etcd server."),
+            ('zookeeper', "TaskFlow's board on a ZooKeeper ensemble."),
+        ],
+        help='What tells conductors that an import waits. The imports themselves are always kept '
+        'in the database: another board may be restarted empty, or be away, and loses nothing. '
+        'API and conductors must agree.',
+    ),
+    cfg.StrOpt(
+        'board_url',
+        secret=True,
+        help='Where the board is: redis://[[user]:password@]host[:port][/db], '
+        'etcd://host[:port][/path] or zookeeper://host[:port][,host[:port]...][/path], then '
+        "?name=value&... with names of TaskFlow's settings, such as ssl=true or "
+        'namespace=images. Unset: the usual port of this host.',
+    ),
+    cfg.FloatOpt(
+        'reconcile_interval',
+        default=10.0,
+        min=1.0,
+        max=3600.0,
+        help='Seconds, a quarter more or less, between two comparisons of the board with the '
+        'database, which post again what waits and is not on the board. Without meaning for '
+        'the board sql.',
+    ),
 ]
 
 IMAGE_FORMAT = [

@@ -30,6 +30,14 @@ class JobRow:
     owner: str | None
 
 
+@dataclasses.dataclass(frozen=True)
+class WaitingJob:
+    """A job that nobody runs, and the staging area that limits who may."""
+
+    uuid: str
+    area: str | None
+
+
 def post(
     session: Session, uuid: str, name: str, details: dict[str, Any], area: str | None = None
 ) -> None:
@@ -67,6 +75,21 @@ def list_unreachable(session: Session, areas: set[str], waiting_ms: int) -> list
         )
     )
     return [_from_row(row) for row in rows]
+
+
+def list_waiting(session: Session, uuids: list[str] | None = None) -> list[WaitingJob]:
+    """Return which jobs, of these or of all, nobody holds, the oldest first."""
+    query = sa.select(_TABLE.c.uuid, _TABLE.c.area).where(
+        sa.or_(_TABLE.c.owner.is_(None), _TABLE.c.expires_ms < now_ms())
+    )
+    if uuids is not None:
+        query = query.where(_TABLE.c.uuid.in_(uuids))
+    return [WaitingJob(*row) for row in session.execute(query.order_by(_TABLE.c.seq))]
+
+
+def list_unfinished(session: Session, uuids: list[str]) -> set[str]:
+    """Return which of these jobs are still there, held or not."""
+    return set(session.scalars(sa.select(_TABLE.c.uuid).where(_TABLE.c.uuid.in_(uuids))))
 
 
 def get(session: Session, uuid: str) -> JobRow | None:

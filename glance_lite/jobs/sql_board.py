@@ -96,7 +96,9 @@ class SQLJobBoard(base.JobBoard):
         """Not offered: a job is posted with its task, by ``db.jobs.post``."""
         raise NotImplementedError
 
-    def iterjobs(self, only_unclaimed: bool = False, ensure_fresh: bool = False) -> Iterator[SQLJob]:
+    def iterjobs(
+        self, only_unclaimed: bool = False, ensure_fresh: bool = False
+    ) -> Iterator[SQLJob]:
         """Return the jobs that can be claimed now, the oldest first."""
         with self._db.reader() as session:
             rows = jobs.list_claimable(session, self._areas)

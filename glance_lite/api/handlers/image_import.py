@@ -22,6 +22,7 @@ from glance_lite.domain import image as domain
 from glance_lite.domain import image_rules, import_request
 from glance_lite.domain.import_request import ImportRequest
 from glance_lite.domain.task import Task
+from glance_lite.remote.http_source import check_source
 from glance_lite.remote.urls import mask_url
 
 LOG = log.getLogger(__name__)
@@ -53,6 +54,7 @@ def create_import(request: Request) -> Reply:
     task = _plan(request, image, wanted, stores, body)
     with services.db.writer() as session:
         _start(request, session, task, wanted)
+    services.announcer.announce(task.task_id)
     LOG.info(
         'Import of image %s begins: task %s, method %s, stores %s', image.image_id, task.task_id,
         wanted.method, ', '.join(stores),
@@ -88,14 +90,14 @@ def _require_importable(session: Session, image: domain.Image, wanted: ImportReq
 
 
 def _check_source(request: Request, wanted: ImportRequest) -> None:
-    """Judge the URI as it is written; its addresses are judged when it is connected to.
+    """Judge the URI and the addresses of its host, as the download will do again.
 
     :raises InvalidRequest: there is none.
     :raises ImportFailed: ``filtered_uri``.
     """
     if not wanted.uri:
         raise exceptions.InvalidRequest("The method web-download needs the field 'method.uri'.")
-    request.services.url_filter.check_url(wanted.uri)
+    check_source(request.services.url_filter, request.services.http_options, wanted.uri)
 
 
 def _plan(

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rings the doorbell for imports that the API has posted in the database.
+
+Best effort, in a thread of its own: no request waits for a board or fails with it. What is not
+announced is found by a conductor's reconciliation.
+"""
+
+from __future__ import annotations
+
+import collections
+import threading
+import time
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log
+
+from glance_lite.db import jobs
+from glance_lite.db.engine import Database
+from glance_lite.jobs.address import BoardAddress
+
+LOG = log.getLogger(__name__)
+
+#: Announcements that wait at most; the oldest give way.
+_LENGTH = 1000
+#: Seconds after a failure in which nothing is announced.
+_PAUSE_SECONDS = 1.0
+
+
+class Announcer:
+    """Announces imports, or does nothing where the database is the only board. Thread safe."""
+
+    def __init__(self, db: Database | None = None, address: BoardAddress | None = None) -> None:
+        self._db, self._address = db, address
+        self._waiting: collections.deque[str] = collections.deque(maxlen=_LENGTH)
+        self._ring = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._quiet_until = 0.0
+
+    @classmethod
+    def from_conf(cls, conf: cfg.ConfigOpts, db: Database) -> Announcer:
+        """Return the announcer of a configuration; it connects with its first announcement.
+
+        :raises ConfigError: the board's URL cannot be used.
+        """
+        return cls(db, BoardAddress.from_conf(conf))
+
+    def announce(self, task_id: str) -> None:
+        """Tell the conductors soon that an import, which is committed, waits for one."""
+        if self._address is None:
+            return
+        self._waiting.append(task_id)
+        self._ring.set()
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=self._loop, name='announcer', daemon=True
+                    )
+                    self._thread.start()
+
+    def _loop(self) -> None:
+        from glance_lite.jobs.doorbell import Doorbell  # TaskFlow is slow to import
+
+        assert self._address is not None
+        bell = Doorbell(self._address, claim_seconds=10.0)  # it claims nothing
+        while True:
+            self._ring.wait()
+            self._ring.clear()
+            try:
+                self._announce_waiting(bell)
+            except Exception as error:
+                LOG.debug('Imports were not announced: %s', error)
+                self._quiet_until = time.monotonic() + _PAUSE_SECONDS
+
+    def _announce_waiting(self, bell: Any) -> None:
+        task_ids = []
+        while self._waiting:
+            task_ids.append(self._waiting.popleft())
+        if time.monotonic() < self._quiet_until:
+            return
+        if not bell.is_up and not bell.connect():
+            self._quiet_until = time.monotonic() + _PAUSE_SECONDS
+            return
+        assert self._db is not None
+        with self._db.reader() as session:
+            found = jobs.list_waiting(session, task_ids)
+        for job in found:
+            bell.post(job.uuid, job.area)
