@@ -149,7 +149,7 @@ def find_unknown(conf: cfg.ConfigOpts) -> list[str]:
                 )
                 continue
             for name in values:
-                if name.replace('-', '_') not in known[section]:
+                if name not in known[section]:
                     sentences.append(
                         f'{where}: nothing reads the option {name} of [{section}].'
                         f'{_hint(name, known[section])}'

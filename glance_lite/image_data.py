@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from glance_lite import exceptions
-from glance_lite.inspection import Inspector
+from glance_lite.inspection import Finding, Inspector
 
 SMALL_BYTES = 64 * 1024
 LARGE_BYTES = 1024 * 1024
@@ -44,25 +44,19 @@ class Facts:
     checksum: str
     os_hash_algo: str
     os_hash_value: str
-    formats: list[str]
-    virtual_size: int | None = None
-    unsafe: str | None = None
+    finding: Finding
     expected: dict[str, str] | None = None
 
     def to_record(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         return dataclasses.asdict(self)
 
-    @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Facts:
-        """Rebuild from :meth:`to_record`."""
-        return cls(**record)
-
     @property
     def columns(self) -> dict[str, Any]:
         """The columns of an image that these facts decide."""
         return {
-            'size': self.size, 'virtual_size': self.virtual_size, 'checksum': self.checksum,
+            'size': self.size, 'virtual_size': self.finding.virtual_size,
+            'checksum': self.checksum,
             'os_hash_algo': self.os_hash_algo, 'os_hash_value': self.os_hash_value,
         }
 
@@ -105,11 +99,9 @@ def transfer(
         digests = hashes.finish()
     finally:
         hashes.stop()
-    found = inspector.finish()
     return Facts(
         size=check.size, checksum=digests['md5'], os_hash_algo=hash_algo,
-        os_hash_value=digests[hash_algo], formats=list(found.formats),
-        virtual_size=found.virtual_size, unsafe=found.unsafe,
+        os_hash_value=digests[hash_algo], finding=inspector.finish(),
         expected={name: digests[name] for name in more_hashes} or None,
     )
 

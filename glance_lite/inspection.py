@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 
+from oslo_config import cfg
+from oslo_log import log
 from oslo_utils.imageutils import format_inspector
 
 from glance_lite import exceptions
+
+LOG = log.getLogger(__name__)
 
 #: Detected formats that an image of the declared format may also show.
 _SAME_FORMAT = {
@@ -20,11 +24,16 @@ _SAME_FORMAT = {
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What the content is. ``unsafe`` is a sentence naming the failed safety check, or None."""
+    """What the content is; plain values, as they are kept with staged data.
 
-    formats: tuple[str, ...]
-    virtual_size: int | None
-    unsafe: str | None
+    ``failures`` lists ``[format, check, problem]`` of each safety check that failed;
+    ``vmdk_type`` is the create type that a VMDK descriptor names.
+    """
+
+    formats: list[str]
+    virtual_size: int | None = None
+    failures: list[list[str]] = dataclasses.field(default_factory=list)
+    vmdk_type: str | None = None
 
 
 class Inspector:
@@ -43,53 +52,85 @@ class Inspector:
         """Tell what the content was."""
         self._wrapper.close()
         matches = self._wrapper.formats or []
-        names = tuple(sorted(str(match) for match in matches)) or ('raw',)
-        unsafe = next((text for text in map(_unsafe, matches) if text), None)
-        virtual = matches[0].virtual_size if len(matches) == 1 and names != ('raw',) else None
-        return Finding(names, virtual or None, unsafe)
+        names = sorted(str(match) for match in matches) or ['raw']
+        virtual = matches[0].virtual_size if len(matches) == 1 and names != ['raw'] else None
+        failures = [failure for match in matches for failure in _failures(match)]
+        types = [match.vmdktype for match in matches if hasattr(match, 'vmdktype')]
+        return Finding(names, virtual or None, failures, types[0] if types else None)
 
 
-def check(
-    formats: tuple[str, ...] | list[str],
-    unsafe: str | None,
-    disk_format: str,
-    require_match: bool,
-) -> None:
-    """Refuse content that is unsafe, or another format than declared.
+@dataclasses.dataclass(frozen=True)
+class FormatRules:
+    """What ``[image_format]`` accepts. VMDK types compare without case."""
 
-    Declared ``raw`` takes any content that is safe: a disk may hold anything.
+    require_match: bool = True
+    vmdk_types: frozenset[str] = frozenset()
+    nonfatal_gpt_checks: frozenset[str] = frozenset()
 
-    :raises ImportFailed: ``unsafe_image`` or ``format_mismatch``.
-    """
-    found = '+'.join(formats)
-    if unsafe is not None:
-        raise exceptions.ImportFailed(
-            'unsafe_image', f'The content (format {found}) failed a safety check: {unsafe}.'
+    @classmethod
+    def from_conf(cls, conf: cfg.ConfigOpts) -> FormatRules:
+        """Read the options."""
+        group = conf.image_format
+        return cls(
+            group.require_image_format_match,
+            frozenset(name.lower() for name in group.vmdk_allowed_types),
+            frozenset(group.gpt_safety_checks_nonfatal),
         )
-    if len(formats) > 1 and set(formats) != {'iso', 'gpt'}:
+
+    def check(self, found: Finding, disk_format: str) -> None:
+        """Refuse content that is unsafe, or another format than declared.
+
+        Declared ``raw`` takes any content that is safe: a disk may hold anything.
+
+        :raises ImportFailed: ``unsafe_image`` or ``format_mismatch``.
+        """
+        names = '+'.join(found.formats)
+        fatal = [failure for failure in found.failures if not self._only_warns(failure)]
+        if fatal:
+            checks = ', '.join(f'{check} ({problem})' for _, check, problem in fatal)
+            raise exceptions.ImportFailed(
+                'unsafe_image', f'The content (format {names}) failed a safety check: {checks}.'
+            )
+        if found.vmdk_type is not None and found.vmdk_type.lower() not in self.vmdk_types:
+            raise exceptions.ImportFailed(
+                'unsafe_image',
+                f'The content is a VMDK of the type {found.vmdk_type}, which is not accepted here.',
+            )
+        if len(found.formats) > 1 and set(found.formats) != {'iso', 'gpt'}:
+            raise exceptions.ImportFailed(
+                'unsafe_image',
+                f'The content is of several formats at once: {", ".join(found.formats)}.',
+            )
+        if self._matches(found.formats, disk_format):
+            return
         raise exceptions.ImportFailed(
-            'unsafe_image', f'The content is of several formats at once: {", ".join(formats)}.'
+            'format_mismatch',
+            f'The image is declared as {disk_format}, but its content is of format {names}.',
         )
-    if not require_match or disk_format == 'raw' or disk_format in formats:
-        return
-    if set(formats) & _SAME_FORMAT.get(disk_format, set()):
-        return
-    raise exceptions.ImportFailed(
-        'format_mismatch',
-        f'The image is declared as {disk_format}, but its content is of format {found}.',
-    )
+
+    def _only_warns(self, failure: list[str]) -> bool:
+        kind, check, problem = failure
+        if kind != 'gpt' or check not in self.nonfatal_gpt_checks:
+            return False
+        LOG.warning('A GPT safety check failed, which only warns here: %s (%s)', check, problem)
+        return True
+
+    def _matches(self, formats: list[str], disk_format: str) -> bool:
+        if not self.require_match or disk_format == 'raw' or disk_format in formats:
+            return True
+        return bool(set(formats) & _SAME_FORMAT.get(disk_format, set()))
 
 
-def _unsafe(inspector: format_inspector.FileInspector) -> str | None:
+def _failures(inspector: format_inspector.FileInspector) -> list[list[str]]:
     try:
         inspector.safety_check()
     except format_inspector.SafetyCheckFailed as error:
-        return ', '.join(
-            f'{name} ({problem})' for name, problem in sorted(error.failures.items())
-        )
+        return [
+            [str(inspector), name, str(problem)] for name, problem in sorted(error.failures.items())
+        ]
     except format_inspector.ImageFormatError as error:
-        return str(error)
-    return None
+        return [[str(inspector), 'format', str(error)]]
+    return []
 
 
 class _Feed:

@@ -55,5 +55,12 @@ def image_task(task: Task) -> dict[str, Any]:
         'updated_at': time(task.updated_at), 'deleted_at': None, 'deleted': False,
         'image_id': task.image_id, 'request_id': task.request_id, 'user_id': task.user_id,
         'input': task.input, 'result': task.result, 'message': task.message,
-        'progress': task.progress, 'error': task.error,
+        'progress': task.progress, 'error': _error(task.error),
     }
+
+
+def _error(error: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what the owner sees of a task's error; the rest is for the conductors."""
+    if error is None:
+        return None
+    return {name: value for name, value in error.items() if name != 'refused'}

@@ -28,6 +28,7 @@ from glance_lite.image_import.steps.delete_staged import DeleteStaged
 from glance_lite.image_import.steps.keep_path import KeepPath
 from glance_lite.image_import.steps.measure_data import MeasureData
 from glance_lite.image_import.steps.verify_staged import VerifyStaged
+from glance_lite.inspection import FormatRules
 from glance_lite.services import Services
 
 
@@ -45,17 +46,17 @@ def build_flow(services: Services, run: ImportRun) -> ImportFlow:
     :raises ImportFailed: a plugin or a store of the plan is not here.
     """
     plan = run.task.plan
-    require_match = services.conf.image_format.require_image_format_match
+    rules = FormatRules.from_conf(services.conf)
     stores = [services.stores.get(store_id) for store_id in plan['stores']]
     flow = linear_flow.Flow('image-import')
     flow.add(
         ConfirmClaim(run, services.db),
         methods.stage(services, run),
-        VerifyStaged(run, services.db, require_match),
+        VerifyStaged(run, services.db, rules),
     )
     plugin_of = _add_plugins(flow, services, run)
     flow.add(
-        MeasureData(run, services.db, services.staging, require_match),
+        MeasureData(run, services.db, services.staging, rules),
         *(
             CopyToStore(run, store, number, plan['all_stores_must_succeed'])
             for number, store in enumerate(stores)

@@ -179,10 +179,7 @@ def _store(
     writer = store.open_writer(image.image_id, _attempt(), expected)
     try:
         facts = _transfer(request, source, writer.write, expected)
-        inspection.check(
-            facts.formats, facts.unsafe, image.disk_format or '',
-            conf.image_format.require_image_format_match,
-        )
+        inspection.FormatRules.from_conf(conf).check(facts.finding, image.disk_format or '')
     except BaseException:
         writer.abort()
         raise

@@ -57,8 +57,8 @@ class ActivateImage(Step):
         image_id, task_id = self.run.image_id, self.run.task.task_id
         columns = {
             name: facts[name]
-            for name in ('size', 'virtual_size', 'checksum', 'os_hash_algo', 'os_hash_value')
-        }
+            for name in ('size', 'checksum', 'os_hash_algo', 'os_hash_value')
+        } | {'virtual_size': facts['finding']['virtual_size']}
         with self._db.writer() as session:
             self.run.guard(session)
             if not images.update(

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from glance_lite import image_data, inspection
+from glance_lite import image_data
 from glance_lite.db import images
 from glance_lite.db.engine import Database
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step, path_in
+from glance_lite.inspection import FormatRules
 from glance_lite.stores.staging import StagingArea
 
 
@@ -23,11 +24,11 @@ class MeasureData(Step):
     default_provides = ('image_facts', 'data_path')
 
     def __init__(
-        self, run: ImportRun, db: Database, staging: StagingArea, require_match: bool
+        self, run: ImportRun, db: Database, staging: StagingArea, rules: FormatRules
     ) -> None:
         super().__init__('measure-data', run)
         self._db, self._staging = db, staging
-        self._require_match = require_match
+        self._rules = rules
 
     def execute(
         self, file_path: str, staged_path_0: str, staged_facts: dict[str, Any]
@@ -45,9 +46,7 @@ class MeasureData(Step):
         facts = self._measure(path, staged_facts['os_hash_algo'])
         with self._db.reader() as session:
             image = images.get(session, self.run.image_id)
-        inspection.check(
-            facts.formats, facts.unsafe, image.disk_format or 'raw', self._require_match
-        )
+        self._rules.check(facts.finding, image.disk_format or 'raw')
         return facts.to_record(), path
 
     def _changed(self, path: str, size: int, facts: dict[str, Any]) -> bool:

@@ -5,20 +5,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from glance_lite import exceptions, inspection
+from glance_lite import exceptions
 from glance_lite.db import images
 from glance_lite.db.engine import Database
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step
+from glance_lite.inspection import Finding, FormatRules
 
 
 class VerifyStaged(Step):
     """Refuse bytes of another hash or format, or unsafe ones. Changes nothing."""
 
-    def __init__(self, run: ImportRun, db: Database, require_match: bool) -> None:
+    def __init__(self, run: ImportRun, db: Database, rules: FormatRules) -> None:
         super().__init__('verify-staged', run)
         self._db = db
-        self._require_match = require_match
+        self._rules = rules
 
     def execute(self, staged_facts: dict[str, Any]) -> None:
         """Check the facts measured while the bytes came.
@@ -28,12 +29,7 @@ class VerifyStaged(Step):
         self._check_hash(staged_facts)
         with self._db.reader() as session:
             image = images.get(session, self.run.image_id)
-        inspection.check(
-            staged_facts['formats'],
-            staged_facts['unsafe'],
-            image.disk_format or 'raw',
-            self._require_match,
-        )
+        self._rules.check(Finding(**staged_facts['finding']), image.disk_format or 'raw')
 
     def _check_hash(self, facts: dict[str, Any]) -> None:
         wanted = self.run.task.plan.get('validation')
