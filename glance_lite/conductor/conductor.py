@@ -23,6 +23,7 @@ from glance_lite.conductor import outcome
 from glance_lite.conductor.heartbeat import Heartbeat
 from glance_lite.conductor.janitor import Janitor
 from glance_lite.conductor.persistence import Persistence
+from glance_lite.context import RequestContext
 from glance_lite.db import conductors, jobs, tasks
 from glance_lite.db.engine import current_ms
 from glance_lite.domain import task as task_domain
@@ -144,6 +145,8 @@ class ImportConductor(impl_nonblocking.NonBlockingConductor):
         run = ImportRun(task, job.lease, left)
         if task.cancel_requested:
             run.cancel()
+        # what this thread logs from here on belongs to the request that asked for the import
+        RequestContext.from_record(task.caller).update_store()
         LOG.info(
             'Import %s of image %s: attempt %d (%s)',
             task.task_id, task.image_id, task.attempts, task.plan['method'],
