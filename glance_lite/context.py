@@ -18,7 +18,6 @@ class RequestContext(context.RequestContext):
 
     def __init__(self, **kwargs: Any) -> None:
         roles = [role.lower() for role in kwargs.pop('roles', None) or []]
-        self.read_only: bool = kwargs.pop('read_only', False)
         super().__init__(roles=roles, **kwargs)
 
     @property

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from glance_lite import exceptions
 from glance_lite.context import RequestContext
 from glance_lite.middleware import fault
 from glance_lite.middleware.identity import Identify
@@ -38,6 +39,11 @@ class ContextMiddleware:
             )
             start_response(line, headers)
             return [body]
-        context.is_admin = not context.read_only and self._is_admin(context)
+        try:
+            context.is_admin = not context.read_only and self._is_admin(context)
+        except exceptions.ServiceUnavailable as error:  # the rules cannot be read
+            line, headers, body = fault.render_unavailable(environ, error.message)
+            start_response(line, headers)
+            return [body]
         environ[CONTEXT] = context
         return self._app(environ, start_response)

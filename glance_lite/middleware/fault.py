@@ -16,6 +16,9 @@ from webob import acceptparse
 #: Where the request id rests in the WSGI environment.
 REQUEST_ID = 'glance_lite.request_id'
 
+#: Seconds after which a client may try again what could not be answered.
+RETRY_SECONDS = 5
+
 Headers = list[tuple[str, str]]
 
 
@@ -39,6 +42,12 @@ def render(
     body = text.encode('utf-8', 'replace')
     headers = [('Content-Type', content_type), ('Content-Length', str(len(body)))]
     return f'{status} {title}', headers, b'' if environ['REQUEST_METHOD'] == 'HEAD' else body
+
+
+def render_unavailable(environ: dict[str, Any], message: str) -> tuple[str, Headers, bytes]:
+    """Return a 503 that says when to try again."""
+    line, headers, body = render(environ, 503, 'service_unavailable', message)
+    return line, [*headers, ('Retry-After', str(RETRY_SECONDS))], body
 
 
 def title_of(status: int) -> str:

@@ -31,8 +31,6 @@ LOCAL_USER_ID = 'local'
 #: Seconds that Keystone may take for an answer, unless ``http_connect_timeout`` says otherwise.
 #: The library's own default is for ever, which would let it hold every thread of the service.
 KEYSTONE_TIMEOUT_SECONDS = 10
-#: Seconds after which a client may try again while Keystone cannot be asked.
-RETRY_SECONDS = 5
 
 #: From a WSGI environment and a request id to the caller; None when nobody is identified.
 Identify = Callable[[dict[str, Any], str], RequestContext | None]
@@ -75,11 +73,10 @@ def wrap_with_keystone(app: Any, conf: cfg.ConfigOpts) -> Any:
             return answer
         except _KeystoneAway as error:
             LOG.error('%s: Keystone cannot be asked: %s', environ.get(fault.REQUEST_ID), error)
-            line, headers, body = fault.render(
-                environ, 503, 'service_unavailable',
-                'Tokens cannot be checked: the identity service does not answer. Try again later.',
+            line, headers, body = fault.render_unavailable(
+                environ, 'Tokens cannot be checked: the identity service does not answer.'
             )
-            start_response(line, [*headers, ('Retry-After', str(RETRY_SECONDS))])
+            start_response(line, headers)
             return [body]
 
     return checked
@@ -89,7 +86,7 @@ class _KeystoneAway(Exception):
     """Keystone does not answer, or does not let the service ask."""
 
 
-class _TokenCheck(auth_token.AuthProtocol):  # type: ignore[misc]
+class _TokenCheck(auth_token.AuthProtocol):
     """The library's check, which tells a Keystone that cannot be asked from a wrong token."""
 
     #: What the library turns into a wrong token when the decision is left to the application.
