@@ -18,6 +18,7 @@ from keystonemiddleware import opts as auth_opts
 from oslo_config import cfg
 from oslo_log import log
 
+from glance_lite import exceptions
 from glance_lite.context import RequestContext
 from glance_lite.middleware import fault
 
@@ -62,10 +63,20 @@ def wrap_with_keystone(app: Any, conf: cfg.ConfigOpts) -> Any:
     """Return ``app`` behind Keystone's token check, which lets the unknown pass as such.
 
     While Keystone cannot be asked, a request with a token is answered 503.
+
+    :raises ConfigError: the options do not say how to ask Keystone.
     """
     register_opts(conf)
     conf.set_default('http_connect_timeout', KEYSTONE_TIMEOUT_SECONDS, group=GROUP)
-    check = _TokenCheck(app, {'oslo_config_config': conf, 'delay_auth_decision': True})
+    if not (conf[GROUP].auth_type or conf[GROUP].auth_section):
+        raise exceptions.ConfigError(
+            f'[{GROUP}] auth_type is not set, so no token could be checked. Set auth_type = '
+            'password with auth_url, username, password and project_name, or [api] auth_strategy.'
+        )
+    try:
+        check = _TokenCheck(app, {'oslo_config_config': conf, 'delay_auth_decision': True})
+    except keystone_errors.ClientException as error:
+        raise exceptions.ConfigError(f'[{GROUP}] cannot be used: {error}') from error
 
     def checked(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
@@ -103,13 +114,6 @@ class _TokenCheck(auth_token.AuthProtocol):
             if isinstance(error.__context__, self._AWAY):
                 raise _KeystoneAway(str(error.__context__)) from error
             raise
-        except keystone_errors.ClientException as error:
-            raise _KeystoneAway(str(error)) from error
-
-    def process_response(self, response: Any) -> Any:
-        """Add ``WWW-Authenticate`` to a 401; its URL may have to be asked of Keystone."""
-        try:
-            return super().process_response(response)
         except keystone_errors.ClientException as error:
             raise _KeystoneAway(str(error)) from error
 

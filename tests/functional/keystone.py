@@ -14,7 +14,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from tests.functional.processes import Process, free_port, program
 from tests.functional.service import Service
 
 VERSION = '30.0.0'
-#: Names the environment to use, or where to make one.
+#: Names an environment that has Keystone, to be used instead of one of our own.
 VARIABLE = 'GLANCE_LITE_KEYSTONE_ENV'
 PASSWORD = 'a-password-of-the-tests'
 PROJECTS = ('p1', 'p2', 'service')
@@ -44,36 +43,38 @@ def environment() -> Path:
     """Return the folder of the virtual environment that has Keystone; make it if needed.
 
     Two test runs at once make it once. A run without the means to make it ends as one without any
-    other service does.
+    other service does. The folder that the variable names is never made nor changed.
     """
-    default = Path(__file__).resolve().parents[2] / '.tox' / (
+    if named := os.environ.get(VARIABLE):
+        if not all((Path(named) / 'bin' / name).exists() for name in ('keystone-manage', 'uwsgi')):
+            services.missing(f'{VARIABLE} = {named} has no keystone-manage or no uwsgi in bin.')
+        return Path(named)
+    folder = Path(__file__).resolve().parents[2] / '.tox' / (
         f'keystone-{VERSION}-py{sys.version_info[0]}.{sys.version_info[1]}'
     )
-    folder = Path(os.environ.get(VARIABLE) or default)
-    ready = folder / f'keystone-{VERSION}.ready'
-    if ready.exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with Path(f'{folder}.lock').open('w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not ready.exists():
-            _install(folder)
-            ready.touch()
+    ready = folder / 'ready'
+    if not ready.exists():
+        folder.parent.mkdir(exist_ok=True)
+        with Path(f'{folder}.lock').open('w') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not ready.exists():
+                _install(folder)
+                ready.touch()
     return folder
 
 
 def _install(folder: Path) -> None:
-    venv.create(folder, with_pip=True, clear=True)
-    done = subprocess.run(
+    for command in (
+        [sys.executable, '-m', 'venv', '--clear', str(folder)],
         [str(folder / 'bin' / 'python'), '-m', 'pip', 'install', '--quiet',
          '--disable-pip-version-check', f'keystone=={VERSION}', 'pyuwsgi'],
-        capture_output=True, text=True, check=False,
-    )
-    if done.returncode != 0:
-        services.missing(
-            f'Keystone {VERSION} could not be installed in {folder}; {VARIABLE} may name an '
-            f'environment that has it. ({done.stderr[-500:]})'
-        )
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            services.missing(
+                f'Keystone {VERSION} could not be installed in {folder}; {VARIABLE} may name an '
+                f'environment that has it and pyuwsgi. ({(done.stderr or done.stdout)[-500:]})'
+            )
 
 
 class Keystone:

@@ -29,8 +29,8 @@ INJECT = (
 #: Everything is logged that the libraries have to say, so that a token in it would be found. One
 #: worker: each looks for changed rules by itself, and a test could not tell which one answers.
 LOUD = (
-    '[DEFAULT]\nworkers = 1\ndebug = true\ndefault_log_levels = keystoneauth=DEBUG, keystonemiddleware=DEBUG, '
-    'urllib3=DEBUG, sqlalchemy=INFO\n'
+    '[DEFAULT]\nworkers = 1\ndebug = true\ndefault_log_levels = keystoneauth=DEBUG, '
+    'keystonemiddleware=DEBUG, urllib3=DEBUG, sqlalchemy=INFO\n'
 )
 PATCH = {'Content-Type': 'application/openstack-images-v2.1-json-patch'}
 
