@@ -25,7 +25,7 @@ from glance_lite.conductor.janitor import Janitor
 from glance_lite.conductor.persistence import Persistence
 from glance_lite.context import RequestContext
 from glance_lite.db import conductors, jobs, tasks
-from glance_lite.db.engine import current_ms
+from glance_lite.db.engine import Session, current_ms
 from glance_lite.domain import task as task_domain
 from glance_lite.image_import.flow import build_flow
 from glance_lite.image_import.run import ImportRun
@@ -133,16 +133,21 @@ class ImportConductor(impl_nonblocking.NonBlockingConductor):
 
     def _begin(self, job: SQLJob) -> ImportRun | None:
         """Count the attempt; None if the task is final already."""
-        assert job.lease is not None
-        with self._services.db.writer() as session:
-            job.lease.guard(session)
+        lease = job.lease
+        assert lease is not None
+
+        def work(session: Session) -> tuple[task_domain.Task, int]:
+            lease.guard(session)
             task = tasks.get(session, job.uuid)
-            if task.status in task_domain.FINAL:
-                return None
-            task.attempts = tasks.start_attempt(session, job.uuid)
-            now = current_ms(session)
+            if task.status not in task_domain.FINAL:
+                task.attempts = tasks.start_attempt(session, job.uuid)
+            return task, current_ms(session)
+
+        task, now = self._services.db.transact(work)
+        if task.status in task_domain.FINAL:
+            return None
         left = None if task.deadline_ms is None else (task.deadline_ms - now) / 1000
-        run = ImportRun(task, job.lease, left)
+        run = ImportRun(task, lease, left)
         if task.cancel_requested:
             run.cancel()
         # what this thread logs from here on belongs to the request that asked for the import
@@ -248,6 +253,9 @@ def _record(
         run.task.task_id, phase, run.task.request_id, failure.pformat(traceback=True),
     )
     run.error = error
-    with services.db.writer() as session:
+
+    def work(session: Session) -> None:
         run.guard(session)
         tasks.update(session, run.task.task_id, error=error, message=error['message'])
+
+    services.db.transact(work)

@@ -8,6 +8,7 @@ imports, and tells that the conductor is alive.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import time
 from collections.abc import Iterator
@@ -80,11 +81,7 @@ class Heartbeat:
         """Do one beat. An import whose lease was lost learns it at its next checkpoint."""
         for run in self.runs:
             asked_at = time.monotonic()
-            with self._db.writer() as session:
-                held = jobs.renew(
-                    session, run.task.task_id, run.lease.gen, self._lease_ms, run.progress()
-                )
-                cancelled = held and self._is_cancelled(session, run)
+            held, cancelled = self._db.transact(functools.partial(self._renew, run))
             if not held:
                 LOG.warning('Import %s: lost to another conductor', run.task.task_id)
                 run.lease.lose()
@@ -93,8 +90,10 @@ class Heartbeat:
             if cancelled:
                 run.cancel()
 
-    def _is_cancelled(self, session: Session, run: ImportRun) -> bool:
-        return tasks.is_cancelled(session, run.task.task_id)
+    def _renew(self, run: ImportRun, session: Session) -> tuple[bool, bool]:
+        task_id = run.task.task_id
+        held = jobs.renew(session, task_id, run.lease.gen, self._lease_ms, run.progress())
+        return held, held and tasks.is_cancelled(session, task_id)
 
     def _loop(self) -> None:
         beats = 0

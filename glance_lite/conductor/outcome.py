@@ -101,7 +101,8 @@ def settle_failure(services: Services, run: ImportRun) -> None:
     run.lease.check()
     keep = _keeps_staged(services, run, error)
     _remove_bytes(services, run, keep)
-    with services.db.writer() as session:
+
+    def work(session: Session) -> None:
         run.guard(session)
         _release_image(session, run, error, keep)
         if not keep:
@@ -111,6 +112,8 @@ def settle_failure(services: Services, run: ImportRun) -> None:
             message=error['message'], error=error, progress=run.progress(),
             plan=run.final_plan(),
         )
+
+    services.db.transact(work)
     LOG.warning(
         'Import %s of image %s: failed in %s: %s (%s)',
         run.task.task_id, run.image_id, error['phase'], error['message'], error['code'],

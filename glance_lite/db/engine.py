@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterator
-from typing import Any
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from oslo_config import cfg
+from oslo_db import exception as db_exception
 from oslo_db import options as db_options
 from oslo_db.sqlalchemy import engines, exc_filters
 from sqlalchemy.ext import compiler
@@ -20,6 +24,10 @@ from sqlalchemy.ext import compiler
 #: What a function of this room takes first: a connection with an open transaction.
 Session = sa.Connection
 
+_T = TypeVar('_T')
+
+#: How often a transaction is tried that loses deadlocks.
+DEADLOCK_ATTEMPTS = 8
 #: Seconds that a SQLite writer waits for another before it gives up.
 SQLITE_BUSY_SECONDS = 30
 
@@ -71,18 +79,20 @@ class Database:
         group = conf.database
         if sa.make_url(group.connection).get_backend_name() == 'sqlite':
             return cls(_sqlite_engine(group.connection))
-        return cls(
-            engines.create_engine(
-                group.connection,
-                max_pool_size=group.max_pool_size,
-                max_overflow=group.max_overflow,
-                pool_timeout=group.pool_timeout,
-                connection_recycle_time=group.connection_recycle_time,
-                max_retries=group.max_retries,
-                retry_interval=group.retry_interval,
-                mysql_sql_mode=group.mysql_sql_mode,
-            )
+        engine = engines.create_engine(
+            group.connection,
+            max_pool_size=group.max_pool_size,
+            max_overflow=group.max_overflow,
+            pool_timeout=group.pool_timeout,
+            connection_recycle_time=group.connection_recycle_time,
+            max_retries=group.max_retries,
+            retry_interval=group.retry_interval,
+            mysql_sql_mode=group.mysql_sql_mode,
         )
+        if engine.dialect.name in ('mysql', 'mariadb'):
+            sa.event.listen(engine, 'connect', _read_committed)
+            engine.dispose()  # connections made before are not set so
+        return cls(engine)
 
     @property
     def is_embedded(self) -> bool:
@@ -101,6 +111,21 @@ class Database:
         with self.write_engine.begin() as session:
             yield session
 
+    def transact(self, work: Callable[[Session], _T]) -> _T:
+        """Return ``work(session)`` of a writing transaction, begun again if it lost a deadlock.
+
+        ``work`` may therefore run several times and must change nothing outside the session.
+        """
+        for attempt in itertools.count(1):
+            try:
+                with self.writer() as session:
+                    return work(session)
+            except db_exception.DBDeadlock:
+                if attempt == DEADLOCK_ATTEMPTS:
+                    raise
+                time.sleep(random.uniform(0.005, 0.02) * 2**attempt)
+        raise AssertionError('unreachable')
+
     def dispose(self) -> None:
         """Close all pooled connections."""
         self.engine.dispose()
@@ -113,6 +138,12 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
         'connection', 'sqlite:////var/lib/glance-lite/glance-lite.sqlite', group='database'
     )
     conf.set_default('max_retries', 10, group='database')
+
+
+def _read_committed(connection: Any, record: Any) -> None:
+    """Lock the rows that are there and no gaps between them, as PostgreSQL does."""
+    with contextlib.closing(connection.cursor()) as cursor:
+        cursor.execute('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
 
 
 def _sqlite_engine(url: str) -> sa.Engine:

@@ -115,8 +115,10 @@ class SQLJobBoard(base.JobBoard):
         :raises UnclaimableJob: another was quicker.
         """
         lease = Lease(job.uuid, job.gen + 1, self._lease_seconds)
-        with self._db.writer() as session:
-            taken = jobs.claim(session, job.uuid, job.gen, who, int(self._lease_seconds * 1000))
+        lease_ms = int(self._lease_seconds * 1000)
+        taken = self._db.transact(
+            lambda session: jobs.claim(session, job.uuid, job.gen, who, lease_ms)
+        )
         if not taken:
             raise taskflow_exceptions.UnclaimableJob(f'Job {job.uuid} is claimed already')
         job.gen, job.lease = lease.gen, lease
@@ -140,7 +142,6 @@ class SQLJobBoard(base.JobBoard):
         self.abandon(job, who)
 
     def _change(self, change: Any, job: SQLJob) -> None:
-        with self._db.writer() as session:
-            done = change(session, job.uuid, job.gen)
+        done = self._db.transact(lambda session: change(session, job.uuid, job.gen))
         if not done:
             raise taskflow_exceptions.NotFound(f'Job {job.uuid} is no longer ours')

@@ -23,6 +23,7 @@ JOIN_LIMIT_BYTES = 64 * 1024
 FILE_BLOCK_BYTES = 1024 * 1024
 SEND_SLICE_SECONDS = 0.25
 SEND_PATIENCE_MS = 20
+SEND_STEP_BYTES = 512 * 1024
 
 WSGIApplication = Callable[..., Iterable[bytes]]
 
@@ -261,7 +262,9 @@ def send_slice(
     deadline = time.monotonic() + SEND_SLICE_SECONDS
     while sent < count and time.monotonic() < deadline:
         try:
-            step = os.sendfile(out_descriptor, in_descriptor, offset + sent, count - sent)
+            # in steps: the client begins to read while the next one is being sent
+            most = min(SEND_STEP_BYTES, count - sent)
+            step = os.sendfile(out_descriptor, in_descriptor, offset + sent, most)
         except BlockingIOError:
             if not writable.poll(SEND_PATIENCE_MS):
                 break

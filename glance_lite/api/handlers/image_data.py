@@ -73,14 +73,7 @@ def stage_data(request: Request) -> Reply:
         _enter(request, image, domain.UPLOADING, token)
         try:
             facts = _stage(request, file_name, source, expected)
-            with services.db.writer() as session:
-                _require_ours(session, image, token)
-                images.update(
-                    session, image.image_id, from_status=domain.UPLOADING, size=facts['size']
-                )
-                staged.insert(session, staged.Staged(
-                    image.image_id, services.staging.area_id, file_name, facts
-                ))
+            _record_staged(request, image, file_name, facts, token)
         except BaseException as error:
             services.staging.remove(file_name)
             _return_to_queued(request, image, domain.UPLOADING, token, error)
@@ -160,13 +153,18 @@ def _open_body(request: Request) -> tuple[body.BodySource, int | None]:
 
 def _enter(request: Request, image: domain.Image, status: str, token: str) -> None:
     """Move a queued image on, so that no other request writes its data."""
-    with request.services.db.writer() as session:
+
+    def work(session: Session) -> str | None:
         if images.update(session, image.image_id, from_status=domain.QUEUED, status=status):
             uploads.begin(session, image.image_id, token)
-            return
-        found = images.get(session, image.image_id)
+            return None
+        return images.get(session, image.image_id).status
+
+    found = request.services.db.transact(work)
+    if found is None:
+        return
     raise exceptions.StatusConflict(
-        f'Image {image.image_id} is in status {found.status}; data is taken only in status '
+        f'Image {image.image_id} is in status {found}; data is taken only in status '
         f'{domain.QUEUED}.'
     )
 
@@ -194,13 +192,16 @@ def _publish(
 
     :raises Gone: it was deleted meanwhile.
     """
-    with request.services.db.writer() as session:
+
+    def work(session: Session) -> None:
         _require_ours(session, image, token)
         images.update(
             session, image.image_id, from_status=domain.SAVING, status=domain.ACTIVE,
             **facts.columns,
         )
         images.set_locations(session, image.image_id, [location])
+
+    request.services.db.transact(work)
 
 
 def _require_ours(session: Session, image: domain.Image, token: str) -> None:
@@ -233,6 +234,19 @@ def _stage(
         os.close(fd)
 
 
+def _record_staged(
+    request: Request, image: domain.Image, file_name: str, facts: dict[str, Any], token: str
+) -> None:
+    area = request.services.staging.area_id
+
+    def work(session: Session) -> None:
+        _require_ours(session, image, token)
+        images.update(session, image.image_id, from_status=domain.UPLOADING, size=facts['size'])
+        staged.insert(session, staged.Staged(image.image_id, area, file_name, facts))
+
+    request.services.db.transact(work)
+
+
 def _transfer(
     request: Request, source: body.BodySource, write: Callable[[memoryview], None],
     expected: int | None,
@@ -250,13 +264,16 @@ def _return_to_queued(
     """Make the image as it was, unless it was deleted or given to another upload meanwhile."""
     if isinstance(error, errors.IncompleteBody):
         LOG.info('Image %s: the client left before its data was complete', image.image_id)
+
+    def work(session: Session) -> None:
+        if uploads.end(session, image.image_id, token):
+            images.update(
+                session, image.image_id, from_status=from_status, status=domain.QUEUED,
+                **images.NO_DATA,
+            )
+
     try:
-        with request.services.db.writer() as session:
-            if uploads.end(session, image.image_id, token):
-                images.update(
-                    session, image.image_id, from_status=from_status, status=domain.QUEUED,
-                    **images.NO_DATA,
-                )
+        request.services.db.transact(work)
     except Exception:
         LOG.exception('Image %s stays in status %s', image.image_id, from_status)
 

@@ -52,8 +52,7 @@ def create_import(request: Request) -> Reply:
     if wanted.method == import_request.WEB_DOWNLOAD:
         _check_source(request, wanted)
     task = _plan(request, image, wanted, stores, body)
-    with services.db.writer() as session:
-        _start(request, session, task, wanted)
+    services.db.transact(lambda session: _start(request, session, task, wanted))
     services.announcer.announce(task.task_id)
     LOG.info(
         'Import of image %s begins: task %s, method %s, stores %s', image.image_id, task.task_id,

@@ -16,6 +16,7 @@ from glance_lite.api.schemas import images as schemas
 from glance_lite.api.schemas import validation
 from glance_lite.api.wsgi import Reply, Request
 from glance_lite.db import image_list, images, tasks
+from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
 from glance_lite.domain import image_query, image_rules, json_patch, text
 
@@ -38,8 +39,7 @@ def create_image(request: Request) -> Reply:
     request.services.policy.require(request.context, 'add_image', target)
     _require_visibility(request, image)
     _check_quotas(request.services.conf, image)
-    with request.services.db.writer() as session:
-        images.insert(session, image)
+    request.services.db.transact(lambda session: images.insert(session, image))
     image.tags.sort()
     location = f'{request.base_url}/v2/images/{image.image_id}'
     return Reply(
@@ -86,7 +86,8 @@ def update_image(request: Request) -> Reply:
             json_patch.MEDIA_TYPES,
         )
     changes = json_patch.parse(request.read_json(), request.content_type)
-    with request.services.db.writer() as session:
+
+    def work(session: Session) -> domain.Image:
         image = access.load_image(request, session, 'modify_image', for_update=True)
         before = dict(image.properties)
         changed: dict[str, Any] = {}
@@ -107,14 +108,16 @@ def update_image(request: Request) -> Reply:
         images.set_properties(session, image.image_id, _difference(before, image.properties))
         if 'tags' in changed:
             images.set_tags(session, image.image_id, image.tags)
-        image = images.get(session, image.image_id)
+        return images.get(session, image.image_id)
+
+    image = request.services.db.transact(work)
     return Reply(data=views.image(image, request.services.conf.show_image_direct_url))
 
 
 def delete_image(request: Request) -> Reply:
     """``DELETE /v2/images/{image_id}``: delete an image, its data, and an import that runs."""
-    services = request.services
-    with services.db.writer() as session:
+
+    def work(session: Session) -> domain.Image:
         image = access.load_image(request, session, 'delete_image', for_update=True)
         if image.protected:
             raise exceptions.Forbidden(
@@ -128,6 +131,9 @@ def delete_image(request: Request) -> Reply:
             )
         if image.import_task_id is not None:
             tasks.request_cancel(session, image.import_task_id)
+        return image
+
+    image = request.services.db.transact(work)
     _delete_data(request, image)
     return Reply(204)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from glance_lite import exceptions
 from glance_lite.db import images
-from glance_lite.db.engine import Database
+from glance_lite.db.engine import Database, Session
 from glance_lite.domain import image as domain
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step
@@ -59,7 +59,8 @@ class ActivateImage(Step):
             name: facts[name]
             for name in ('size', 'checksum', 'os_hash_algo', 'os_hash_value')
         } | {'virtual_size': facts['finding']['virtual_size']}
-        with self._db.writer() as session:
+
+        def work(session: Session) -> None:
             self.run.guard(session)
             if not images.update(
                 session, image_id, from_status=domain.IMPORTING, held_by=task_id,
@@ -79,6 +80,8 @@ class ActivateImage(Step):
                     domain.IMPORT_ERROR: None,
                 },
             )
+
+        self._db.transact(work)
 
     def _require_done(self, session: Any) -> None:
         """Accept that an earlier run of this step published before it could tell."""

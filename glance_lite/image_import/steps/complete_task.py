@@ -8,7 +8,7 @@ import datetime
 from oslo_log import log
 
 from glance_lite.db import images, tasks
-from glance_lite.db.engine import Database
+from glance_lite.db.engine import Database, Session
 from glance_lite.domain import image as domain
 from glance_lite.domain import task as task_domain
 from glance_lite.image_import.run import ImportRun
@@ -39,7 +39,8 @@ class CompleteTask(Step):
 
 def complete(db: Database, run: ImportRun, time_to_live: datetime.timedelta) -> None:
     """Let go of an active image and make its task a success. May be called twice."""
-    with db.writer() as session:
+
+    def work(session: Session) -> None:
         run.guard(session)
         images.update(
             session, run.image_id, held_by=run.task.task_id, import_task_id=None,
@@ -51,3 +52,5 @@ def complete(db: Database, run: ImportRun, time_to_live: datetime.timedelta) -> 
             result={'image_id': run.image_id}, progress=run.progress(), plan=run.final_plan(),
             message='', error=None,  # a retry of a plugin's own may have mended what went wrong
         )
+
+    db.transact(work)

@@ -62,3 +62,19 @@ def test_the_clock_of_the_database_goes(any_db):
     assert 1_700_000_000_000 < first < 5_000_000_000_000
     with any_db.reader() as session:
         assert current_ms(session) >= first
+
+
+def test_a_transaction_that_loses_a_deadlock_is_done_again(any_db):
+    from oslo_db import exception as db_exception
+
+    tries = []
+
+    def work(session):
+        tries.append(1)
+        jobs.post(session, 'once', 'import', {})
+        if len(tries) < 3:
+            raise db_exception.DBDeadlock
+        return 'done'
+
+    assert any_db.transact(work) == 'done'
+    assert (len(tries), listed(any_db, None)) == (3, ['once'])
