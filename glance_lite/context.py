@@ -34,7 +34,7 @@ class RequestContext(context.RequestContext):
     @functools.cached_property
     def policy_values(self) -> dict[str, Any]:
         """The caller as the policy rules see them; taken once, after ``is_admin`` is decided."""
-        return self.to_policy_values()  # type: ignore[no-any-return]
+        return self.to_policy_values()
 
     def to_record(self) -> dict[str, Any]:
         """Return what an import keeps of the caller. It holds no token."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``glance-lite-manage``: what an operator does with the database, apart from the running service."""
+"""``glance-lite-manage``: what an operator does beside the running service."""
 
 from __future__ import annotations
 

@@ -189,7 +189,9 @@ def delete(session: Session, image_id: str, from_status: Iterable[str]) -> bool:
     result = session.execute(
         table.update()
         .where(
-            table.c.id == image_id, table.c.deleted.is_(False), table.c.status.in_(list(from_status))
+            table.c.id == image_id,
+            table.c.deleted.is_(False),
+            table.c.status.in_(list(from_status)),
         )
         .values(
             status=domain.DELETED, deleted=True, deleted_at=now, updated_at=now,

@@ -42,4 +42,5 @@ def list_silent(session: Session, silent_ms: int) -> list[tuple[str, str]]:
 
 def is_live(session: Session, image_id: str) -> bool:
     """Tell whether a body for the image is coming in."""
-    return session.scalar(sa.select(_TABLE.c.token).where(_TABLE.c.image_id == image_id)) is not None
+    token = session.scalar(sa.select(_TABLE.c.token).where(_TABLE.c.image_id == image_id))
+    return token is not None

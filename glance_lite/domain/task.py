@@ -21,8 +21,8 @@ IMAGE_IMPORT = 'api_image_import'
 class Task:
     """One import. ``input`` is the request as given; ``plan`` is what the service made of it.
 
-    ``plan`` has ``method`` (name), ``uri`` (web-download), ``stores`` (ids), ``all_stores_must_succeed``,
-    ``plugins`` (names in order) and ``validation`` (the hash to expect, or None). ``caller`` is
+    ``plan`` has ``method`` (name), ``uri`` (web-download), ``stores`` (ids),
+    ``all_stores_must_succeed``, ``plugins`` (names in order) and ``validation`` (the hash to expect, or None). ``caller`` is
     the identity without a token. ``progress`` and ``error`` are shown to the owner.
     """
 

@@ -120,7 +120,7 @@ def _copy(source: str, target: str, advance: Callable[[int], None]) -> int:
                     if error.errno not in (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP,
                                            errno.ENOSYS):
                         raise as_store_error(error) from error
-                    count = os.sendfile(fd, src.fileno(), None, min(step, size - done))  # type: ignore[arg-type]
+                    count = os.sendfile(fd, src.fileno(), None, min(step, size - done))
                 if count == 0:
                     raise exceptions.StoreError('The staged data became shorter while copied.')
                 done += count

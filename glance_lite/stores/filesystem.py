@@ -152,7 +152,7 @@ class _FileWriter(base.StoreWriter):
 class _FileReader(base.StoreReader):
     def __init__(self, path: str, offset: int, length: int | None) -> None:
         try:
-            self._file = open(path, 'rb', buffering=0)
+            self._file = open(path, 'rb', buffering=0)  # noqa: SIM115 - open until close()
         except FileNotFoundError as error:
             raise _missing() from error
         rest = max(0, os.fstat(self._file.fileno()).st_size - offset)

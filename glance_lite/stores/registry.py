@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from oslo_config import cfg
 from stevedore import extension
@@ -101,7 +102,7 @@ def _build(store_id: str, kind: str, group: str, conf: cfg.ConfigOpts) -> base.S
 
 
 def _load(kind: str) -> type[base.Store]:
-    manager = extension.ExtensionManager(
+    manager: Any = extension.ExtensionManager(
         NAMESPACE, on_load_failure_callback=lambda *args: None
     )
     names = sorted(manager.names())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The clients that users have: openstack, glance, openstacksdk; unchanged, against a real service."""
+"""The clients that users have, unchanged: openstack, glance and openstacksdk."""
 
 import hashlib
 import json
@@ -93,7 +93,9 @@ def test_openstack_image_create_imports_a_file(api, disk, tmp_path):
 def test_openstack_image_lists_shows_sets_and_deletes(api):
     made = api.openstack('image', 'create', '--disk-format', 'raw', '-f', 'json', 'osc-plain')
     assert 'osc-plain' in [i['Name'] for i in api.openstack('image', 'list', '-f', 'json')]
-    api.openstack('image', 'set', '--property', 'a=b', '--name', 'osc-new', '--tag', 't', made['id'])
+    api.openstack(
+        'image', 'set', '--property', 'a=b', '--name', 'osc-new', '--tag', 't', made['id']
+    )
     shown = api.openstack('image', 'show', '-f', 'json', 'osc-new')
     assert shown['properties']['a'] == 'b' and shown['tags'] == ['t']
     api.openstack('image', 'unset', '--property', 'a', 'osc-new')
