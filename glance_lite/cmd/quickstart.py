@@ -19,11 +19,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from glance_lite.client import importer, report, sample_disk, watch
+from glance_lite.client import importer, report, watch
 from glance_lite.client.display import Display
 from glance_lite.client.errors import ClientError, ServiceRefused
 from glance_lite.client.local_service import HOST, LocalService
 from glance_lite.client.service import connect
+from glance_lite.testing import images as sample_images
 
 _INTERRUPTED = 130
 
@@ -75,7 +76,7 @@ def _sample(folder: Path) -> str:
     path = folder / 'sample-disk.qcow2'
     if not path.exists():
         partial = path.with_suffix('.partial')
-        sample_disk.write_qcow2(partial)
+        sample_images.write_qcow2(partial, data_bytes=24 << 20)
         partial.rename(path)
         _say(f'Made a disk image with a partition table: {path}')
     return str(path)

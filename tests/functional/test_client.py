@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from glance_lite.client import sample_disk
 from glance_lite.client.local_service import LocalService
+from glance_lite.testing import images as sample_images
 
 CLIENT = [sys.executable, '-m', 'glance_lite.cmd.client']
 OPENSTACK = Path(sys.executable).parent / 'openstack'
@@ -73,7 +73,7 @@ def service(tmp_path_factory, source):
 @pytest.fixture(scope='module')
 def disk(tmp_path_factory):
     path = tmp_path_factory.mktemp('disk') / 'disk.img'
-    sample_disk.write_qcow2(path, data_bytes=8 << 20)
+    sample_images.write_qcow2(path, data_bytes=8 << 20)
     return path
 
 

@@ -5,7 +5,8 @@ import struct
 
 import pytest
 
-from glance_lite.client import formats, sample_disk
+from glance_lite.client import formats
+from glance_lite.testing import images as sample_images
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ def test_a_url_goes_by_the_extension_of_its_path(url, found):
 
 def test_a_file_goes_by_its_content_and_not_its_name(tmp_path):
     path = tmp_path / 'disk.iso'
-    sample_disk.write_qcow2(path, data_bytes=65536)
+    sample_images.write_qcow2(path, data_bytes=65536)
     assert formats.of_file(path) == 'qcow2'
 
 

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from oslo_utils.imageutils import format_inspector
 
-from glance_lite.client import sample_disk
+from glance_lite.testing import images as sample_disk
 
 CLUSTER = 65536
 
@@ -40,7 +40,7 @@ def test_an_independent_inspector_knows_it_and_finds_it_safe(disk):
 def test_the_guest_sees_a_partition_table_and_the_data_at_the_partition(disk):
     content = disk.read_bytes()
     first = read_guest(content, 0)
-    assert first[:512] == sample_disk.partition_table()
+    assert first[:512] == sample_disk.boot_record()
     begin, length = struct.unpack_from('<II', first, 446 + 8)
     assert (begin + length) * 512 == sample_disk.DISK_BYTES
     noise = random.Random(sample_disk.DISK_BYTES)
