@@ -31,7 +31,7 @@ def test_a_file_goes_by_its_content_and_not_its_name(tmp_path):
 
 def test_a_disk_with_a_partition_table_is_raw(tmp_path):
     path = tmp_path / 'disk.img'
-    path.write_bytes(sample_disk.partition_table() + bytes(1 << 20))
+    path.write_bytes(sample_images.boot_record() + bytes(1 << 20))
     assert formats.of_file(path) == 'raw'
 
 
@@ -44,7 +44,7 @@ def test_content_without_a_known_header_is_raw(tmp_path, content):
 
 def test_an_iso_that_is_a_disk_as_well_is_iso(tmp_path):
     path = tmp_path / 'hybrid'
-    volume = bytearray(sample_disk.partition_table() + bytes(64 * 1024))
+    volume = bytearray(sample_images.boot_record() + bytes(64 * 1024))
     volume[0x8000:0x8006] = b'\x01CD001'
     volume[0x8050:0x8058] = struct.pack('<I', 30) + struct.pack('>I', 30)
     volume[0x8080:0x8084] = struct.pack('<H', 2048) + struct.pack('>H', 2048)
