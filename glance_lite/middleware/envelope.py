@@ -15,6 +15,7 @@ from typing import Any
 
 from oslo_log import log
 
+from glance_lite.context import RequestContext
 from glance_lite.middleware import fault
 
 LOG = log.getLogger(__name__)
@@ -38,6 +39,8 @@ class Envelope:
         given = environ.get('HTTP_X_OPENSTACK_REQUEST_ID')
         request_id = self._accept(given) or 'req-' + str(uuid.uuid4())
         environ[fault.REQUEST_ID] = request_id
+        # until the caller is known; else this thread would log under the request before
+        RequestContext(request_id=request_id)
         answered: list[str] = []
 
         def answer(
