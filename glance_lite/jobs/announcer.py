@@ -34,6 +34,7 @@ class Announcer:
         self._db, self._address = db, address
         self._waiting: collections.deque[str] = collections.deque(maxlen=_LENGTH)
         self._ring = threading.Event()
+        self._closed = False
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._quiet_until = 0.0
@@ -60,6 +61,13 @@ class Announcer:
                     )
                     self._thread.start()
 
+    def close(self) -> None:
+        """Disconnect, and announce nothing more."""
+        self._closed = True
+        self._ring.set()
+        if self._thread is not None:
+            self._thread.join(10)
+
     def _loop(self) -> None:
         from glance_lite.jobs.doorbell import Doorbell  # TaskFlow is slow to import
 
@@ -68,6 +76,9 @@ class Announcer:
         while True:
             self._ring.wait()
             self._ring.clear()
+            if self._closed:
+                bell.close()
+                return
             try:
                 self._announce_waiting(bell)
             except Exception as error:

@@ -55,11 +55,13 @@ class Doorbell:
     def connect(self) -> bool:
         """Connect anew and tell whether the board answers. Not for several threads at once."""
         self.close()
+        board = None
         try:
             board = self._make_board()
             board.connect()
         except Exception as error:
             self._tell_down(error)
+            _close(board)
             return False
         self._board, self._told_down, self._fresh_at = board, False, 0.0
         LOG.info('The job board %s answers', self._address)
@@ -69,9 +71,7 @@ class Doorbell:
         """Disconnect."""
         with self._lock:
             board, self._board = self._board, None
-        if board is not None:
-            with contextlib.suppress(Exception):
-                board.close()
+        _close(board)
 
     def post(self, task_id: str, area: str | None) -> None:
         """Put an entry on the board.
@@ -210,6 +210,7 @@ def _ours(entries: Iterable[Any]) -> Iterator[Any]:
 
 
 def _close(board: Any) -> None:
-    """Close a board that failed; that may take a while."""
+    """Close a board, if there is one, in whatever state it is; that may take a while."""
     with contextlib.suppress(Exception):
-        board.close()
+        if board is not None:
+            board.close()

@@ -105,9 +105,10 @@ class HintedBoard(SQLJobBoard):
 
         :raises NotFound: it is no longer ours.
         """
-        self._end(job, who, super().abandon, self._bell.abandon)
+        if self._end(job, who, super().abandon, self._bell.abandon) is None:
+            self._keeper.hurry()  # nothing tells the others of it
 
-    def _end(self, job: SQLJob, who: str, change: Any, change_entry: Any) -> None:
+    def _end(self, job: SQLJob, who: str, change: Any, change_entry: Any) -> Any:
         entry = self._keeper.ended(job.uuid)
         try:
             change(job, who)
@@ -118,6 +119,7 @@ class HintedBoard(SQLJobBoard):
             if entry is not None:
                 with contextlib.suppress(BoardDown):
                     change_entry(entry, who)
+        return entry
 
     def _listen(self) -> dict[str, Any]:
         """Return entries that this conductor can act on, by task; a task may have several."""

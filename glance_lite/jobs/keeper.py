@@ -7,6 +7,7 @@ reconciles: imports that wait and have no entry get one, whoever lost it.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -52,10 +53,13 @@ class Keeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread."""
+        """End the thread; what was given back at the end is still posted."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join(10)
+        if self._bell.is_up and self._reconcile_at == 0.0:
+            with contextlib.suppress(Exception):
+                self.reconcile()
 
     def runs(self, task_id: str, entry: Any) -> None:
         """Note that an import runs here, with its claimed entry or None."""
@@ -67,6 +71,10 @@ class Keeper:
         with self._lock:
             return self._entries.pop(task_id, None)
 
+    def hurry(self) -> None:
+        """Reconcile at the next tick."""
+        self._reconcile_at = 0.0
+
     def tick(self) -> None:
         """Do what is due now."""
         now = time.monotonic()
@@ -77,10 +85,16 @@ class Keeper:
             if not self._bell.connect():
                 return
             self._forget_entries()
-            self._reconcile_at = 0.0  # it may have forgotten all
+            self.hurry()  # it may have forgotten all
         self._extend()
-        if now >= self._reconcile_at and self.reconcile():
+        if now >= self._reconcile_at:
             self._reconcile_at = now + self._reconcile_seconds * random.uniform(0.75, 1.25)
+            finished = False
+            try:
+                finished = self.reconcile()
+            finally:
+                if not finished:
+                    self.hurry()
 
     def reconcile(self) -> bool:
         """Post what waits and has no entry; False if there was more than fits in one go.
