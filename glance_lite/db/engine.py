@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import itertools
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from oslo_db import exception as db_exception
 from oslo_db import options as db_options
 from oslo_db.sqlalchemy import engines, exc_filters
 from sqlalchemy.ext import compiler
+
+from glance_lite import exceptions
 
 #: What a function of this room takes first: a connection with an open transaction.
 Session = sa.Connection
@@ -75,20 +78,26 @@ class Database:
 
     @classmethod
     def from_conf(cls, conf: cfg.ConfigOpts) -> Database:
-        """Open the database that ``[database] connection`` names."""
+        """Open the database that ``[database] connection`` names.
+
+        :raises ConfigError: a server cannot be reached, or refuses.
+        """
         group = conf.database
         if sa.make_url(group.connection).get_backend_name() == 'sqlite':
             return cls(_sqlite_engine(group.connection))
-        engine = engines.create_engine(
-            group.connection,
-            max_pool_size=group.max_pool_size,
-            max_overflow=group.max_overflow,
-            pool_timeout=group.pool_timeout,
-            connection_recycle_time=group.connection_recycle_time,
-            max_retries=group.max_retries,
-            retry_interval=group.retry_interval,
-            mysql_sql_mode=group.mysql_sql_mode,
-        )
+        try:
+            engine = engines.create_engine(
+                group.connection,
+                max_pool_size=group.max_pool_size,
+                max_overflow=group.max_overflow,
+                pool_timeout=group.pool_timeout,
+                connection_recycle_time=group.connection_recycle_time,
+                max_retries=group.max_retries,
+                retry_interval=group.retry_interval,
+                mysql_sql_mode=group.mysql_sql_mode,
+            )
+        except db_exception.DBError as error:
+            raise unusable(error) from error
         if engine.dialect.name in ('mysql', 'mariadb'):
             sa.event.listen(engine, 'connect', _read_committed)
             engine.dispose()  # connections made before are not set so
@@ -131,6 +140,20 @@ class Database:
         self.engine.dispose()
 
 
+def unusable(error: db_exception.DBError) -> exceptions.ConfigError:
+    """Return the error of a start without its database: what the driver said, and no URL."""
+    cause: BaseException = error
+    while True:
+        inner = getattr(cause, 'inner_exception', None) or getattr(cause, 'orig', None)
+        if not isinstance(inner, BaseException) or inner is cause:
+            break
+        cause = inner
+    said = ' '.join(str(cause).split())
+    return exceptions.ConfigError(
+        f'The database of [database] connection cannot be used: {said}'
+    )
+
+
 def register_opts(conf: cfg.ConfigOpts) -> None:
     """Register ``[database]`` on ``conf``, with an embedded default."""
     conf.register_opts(db_options.database_opts, 'database')
@@ -146,8 +169,20 @@ def _read_committed(connection: Any, record: Any) -> None:
         cursor.execute('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
 
 
+def _make_directory(path: str) -> None:
+    try:
+        os.makedirs(path or '.', mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise exceptions.ConfigError(
+            f'[database] connection: the directory {path} cannot be made: {error.strerror}.'
+        ) from error
+
+
 def _sqlite_engine(url: str) -> sa.Engine:
-    memory = sa.make_url(url).database in (None, '', ':memory:')
+    path = sa.make_url(url).database
+    memory = path in (None, '', ':memory:')
+    if path and not memory:
+        _make_directory(os.path.dirname(path))
     options: dict[str, Any] = {'connect_args': {'timeout': SQLITE_BUSY_SECONDS}}
     if memory:
         options['poolclass'] = sa.StaticPool

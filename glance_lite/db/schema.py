@@ -13,9 +13,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from oslo_db import exception as db_exception
 
 from glance_lite import exceptions
-from glance_lite.db.engine import Database
+from glance_lite.db.engine import Database, unusable
 
 VERSION_TABLE = 'alembic_version'
 _DIRECTORY = os.path.join(os.path.dirname(__file__), 'migrations')
@@ -58,7 +59,10 @@ def require_current(db: Database) -> None:
 
     :raises ConfigError: a server database has another schema; the message names the command.
     """
-    found, wanted = current(db), head()
+    try:
+        found, wanted = current(db), head()
+    except db_exception.DBError as error:
+        raise unusable(error) from error
     if found == wanted:
         return
     if db.is_embedded:

@@ -133,13 +133,19 @@ def test_an_old_schema_of_a_server_database_is_refused_with_the_command(tmp_path
             wait_until_up(Service(tmp_path, port, process))
 
 
+def test_the_folder_of_an_embedded_database_is_made(tmp_path):
+    with service(tmp_path, f'sqlite:///{tmp_path}/not/there/yet/db.sqlite') as api:
+        assert api.request('GET', '/v2/images').status_code == 200
+
+
 def test_a_database_that_is_away_is_told_without_its_password(tmp_path):
     write_config(
         tmp_path, free_port(), 'mysql+pymysql://root:sesame@127.0.0.1:1/x',
         '[database]\nmax_retries = 1\nretry_interval = 1\n',
     )
     text, status = start(tmp_path)
-    assert status != 0 and 'sesame' not in text
+    assert status == 78 and 'sesame' not in text and 'Traceback' not in text
+    assert 'cannot be used' in text and '127.0.0.1' in text
 
 
 def test_import_switched_off_is_as_if_it_were_not_there(tmp_path):
