@@ -89,6 +89,7 @@ def test_a_torn_upload_leaves_nothing(api):
 
     def torn():
         yield DATA[:1_000_000]
+        wait_for(lambda: api.image(image_id)['status'] == 'saving', 10, 'status saving')
         raise OSError('the client is gone')
 
     with pytest.raises(Exception, match='gone'):
