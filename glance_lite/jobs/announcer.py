@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rings the doorbell for imports that the API has posted in the database.
 
-Best effort, in a thread of its own: no request waits for a board or fails with it. What is not
-announced is found by a conductor's reconciliation.
+In a thread of its own: no request waits for a board or fails with it. While the board does not
+answer, announcements are kept as long as their imports wait. What is lost with the process is found
+by a conductor's reconciliation.
 """
 
 from __future__ import annotations
 
 import collections
 import threading
-import time
 from typing import Any
 
 from oslo_config import cfg
@@ -23,7 +23,7 @@ LOG = log.getLogger(__name__)
 
 #: Announcements that wait at most; the oldest give way.
 _LENGTH = 1000
-#: Seconds after a failure in which nothing is announced.
+#: Seconds between a failure and the next attempt.
 _PAUSE_SECONDS = 1.0
 
 
@@ -34,10 +34,10 @@ class Announcer:
         self._db, self._address = db, address
         self._waiting: collections.deque[str] = collections.deque(maxlen=_LENGTH)
         self._ring = threading.Event()
+        self._pause = threading.Event()
         self._closed = False
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._quiet_until = 0.0
 
     @classmethod
     def from_conf(cls, conf: cfg.ConfigOpts, db: Database) -> Announcer:
@@ -64,6 +64,7 @@ class Announcer:
     def close(self) -> None:
         """Disconnect, and announce nothing more."""
         self._closed = True
+        self._pause.set()
         self._ring.set()
         if self._thread is not None:
             self._thread.join(10)
@@ -73,29 +74,30 @@ class Announcer:
 
         assert self._address is not None
         bell = Doorbell(self._address, claim_seconds=10.0)  # it claims nothing
-        while True:
+        while not self._closed:
             self._ring.wait()
             self._ring.clear()
-            if self._closed:
-                bell.close()
-                return
+            task_ids = []
+            while self._waiting:
+                task_ids.append(self._waiting.popleft())
             try:
-                self._announce_waiting(bell)
+                self._post(bell, task_ids)
             except Exception as error:
                 LOG.debug('Imports were not announced: %s', error)
-                self._quiet_until = time.monotonic() + _PAUSE_SECONDS
+                self._waiting.extend(task_ids)
+                if not self._pause.wait(_PAUSE_SECONDS):
+                    self._ring.set()
+        bell.close()
 
-    def _announce_waiting(self, bell: Any) -> None:
-        task_ids = []
-        while self._waiting:
-            task_ids.append(self._waiting.popleft())
-        if time.monotonic() < self._quiet_until:
-            return
-        if not bell.is_up and not bell.connect():
-            self._quiet_until = time.monotonic() + _PAUSE_SECONDS
-            return
+    def _post(self, bell: Any, task_ids: list[str]) -> None:
+        """Post those of the imports that still wait.
+
+        :raises Exception: the board or the database does not answer.
+        """
         assert self._db is not None
         with self._db.reader() as session:
             found = jobs.list_waiting(session, task_ids)
+        if found and not bell.is_up and not bell.connect():
+            raise ConnectionError('The job board does not answer')
         for job in found:
             bell.post(job.uuid, job.area)

@@ -126,14 +126,17 @@ class Doorbell:
         if not hasattr(entry, 'extend_expiry'):
             return True  # the session keeps it
         with self._use():
-            return bool(entry.extend_expiry(self._claim_seconds))
+            try:
+                return bool(entry.extend_expiry(self._claim_seconds))
+            except TypeError:  # how the etcd board says that it ended a moment ago
+                return False
 
     def remove(self, entry: Any, who: str) -> None:
         """Take an entry that ``who`` claims from the board.
 
         :raises BoardDown: it does not answer.
         """
-        with contextlib.suppress(taskflow_exceptions.NotFound), self._use() as board:
+        with self._use() as board, _claim_of_another_ignored():
             board.consume(entry, who)
 
     def abandon(self, entry: Any, who: str) -> None:
@@ -141,7 +144,7 @@ class Doorbell:
 
         :raises BoardDown: it does not answer.
         """
-        with contextlib.suppress(taskflow_exceptions.NotFound), self._use() as board:
+        with self._use() as board, _claim_of_another_ignored():
             board.abandon(entry, who)
 
     def _owner(self, entry: Any) -> str | None:
@@ -171,10 +174,6 @@ class Doorbell:
             yield board
         except (taskflow_exceptions.UnclaimableJob, taskflow_exceptions.NotFound):
             raise
-        except taskflow_exceptions.JobFailure as error:
-            if error.cause is None:  # no trouble below: the claim is another's
-                raise taskflow_exceptions.NotFound('The entry is claimed by another') from error
-            self._fail(board, error)
         except Exception as error:
             self._fail(board, error)
 
@@ -207,6 +206,18 @@ def _ours(entries: Iterable[Any]) -> Iterator[Any]:
     for entry in entries:
         if isinstance(entry.details, dict) and 'task_id' in entry.details:
             yield entry
+
+
+@contextlib.contextmanager
+def _claim_of_another_ignored() -> Iterator[None]:
+    """Do nothing if the entry is gone, or claimed by another."""
+    try:
+        yield
+    except taskflow_exceptions.NotFound:
+        pass
+    except taskflow_exceptions.JobFailure as error:
+        if error.cause is not None:  # trouble below
+            raise
 
 
 def _close(board: Any) -> None:

@@ -7,6 +7,7 @@ process from ending.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import etcd3gw
@@ -34,8 +35,20 @@ class EtcdBoard(impl_etcd.EtcdJobBoard):
         super().claim(job, who, expiry=None if expiry is None else max(1, round(expiry)))
         job._lease = None
 
+    def get_owner_and_data(self, job: Any) -> tuple[str | None, bytes | None]:
+        """Return who claims the job and its data, unless its key belongs to another job by now."""
+        owner, data = super().get_owner_and_data(job)
+        if data is not None and json.loads(data)['uuid'] != job.uuid:
+            return None, None
+        return owner, data
+
+    def find_owner(self, job: Any) -> str | None:
+        """Return who claims the job."""
+        return self.get_owner_and_data(job)[0]
+
     def _fetch_jobs(self, only_unclaimed: bool = False, ensure_fresh: bool = False) -> list[Any]:
         with self._job_cond:  # several threads list
+            self._job_cache.clear()  # the keys of a server that was emptied come again
             jobs: list[Any] = super()._fetch_jobs(ensure_fresh=True)
             return jobs
 

@@ -135,8 +135,11 @@ class Keeper:
         for uuid, entry in held:
             if not self._bell.extend(entry, self._who):
                 with self._lock:
-                    if self._entries.get(uuid) is entry:
+                    lost = self._entries.get(uuid) is entry
+                    if lost:
                         self._entries[uuid] = None
+                if lost:
+                    self.hurry()  # the board may have lost more
 
     def _forget_entries(self) -> None:
         """Entries belong to the connection that is gone; the next reconciliation finds them."""

@@ -110,3 +110,14 @@ def test_the_thread_connects_and_ends(engine, bell, keeper):
     keeper.start()
     keeper.stop()
     assert bell.is_up
+
+
+def test_a_lost_claim_makes_the_board_be_compared_soon(engine, bell, make_board):
+    board = make_board()
+    running, waiting = post(engine, bell, 2)
+    claim_first(board)
+    board._keeper.tick()
+    bell.forget()  # and it answers all the time
+    board._keeper.tick()
+    board._keeper.tick()
+    assert bell.tasks() == [waiting] and running != waiting
