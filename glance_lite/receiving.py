@@ -24,6 +24,9 @@ RENEW_SECONDS = 3.0
 #: Seconds of silence after which an upload counts as lost.
 LOST_SECONDS = 15.0
 
+#: Uploads that may ask the database at once whether they may begin.
+BEGIN_AT_ONCE = 2
+
 
 class Receiving:
     """The uploads of this process. Thread safe; its one thread runs only while there are some."""
@@ -33,6 +36,13 @@ class Receiving:
         self._tokens: set[str] = set()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._slots = threading.BoundedSemaphore(BEGIN_AT_ONCE)
+
+    @contextlib.contextmanager
+    def beginning(self) -> Iterator[None]:
+        """Wait for a turn to begin an upload: a thousand at once must not starve other requests."""
+        with self._slots:
+            yield
 
     @contextlib.contextmanager
     def receive(self) -> Iterator[str]:

@@ -32,6 +32,7 @@ ROUTES: RouteTable = {
 IMPORT_ROUTES: RouteTable = {
     '/v2/images/{image_id}/stage': {'PUT': image_data.stage_data},
     '/v2/images/{image_id}/import': {'POST': image_import.create_import},
+    '/v2/images/{image_id}/actions/cancel_import': {'POST': image_import.cancel_import},
     '/v2/info/import': {'GET': discovery.get_import_methods},
 }
 

@@ -83,8 +83,9 @@ class Heartbeat:
             asked_at = time.monotonic()
             held, cancelled = self._db.transact(functools.partial(self._renew, run))
             if not held:
-                LOG.warning('Import %s: lost to another conductor', run.task.task_id)
                 run.lease.lose()
+                if run in self.runs:  # else it has just ended and gave its job up itself
+                    LOG.warning('Import %s: lost to another conductor', run.task.task_id)
                 continue
             run.lease.renewed(asked_at)
             if cancelled:

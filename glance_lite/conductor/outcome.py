@@ -98,6 +98,9 @@ def settle_failure(services: Services, run: ImportRun) -> None:
     Files go before the records: a crash between leaves work for the next attempt, and no litter.
     """
     error = run.error or explain(None, run, run.phase, run.plugin)
+    if _is_deleted(services, run):  # whatever failed, it failed for want of its image
+        gone = exceptions.ImportCancelled('The image was deleted.')
+        error = explain(gone, run, error['phase'], error['plugin'])
     run.lease.check()
     keep = _keeps_staged(services, run, error)
     _remove_bytes(services, run, keep)
@@ -118,6 +121,15 @@ def settle_failure(services: Services, run: ImportRun) -> None:
         'Import %s of image %s: failed in %s: %s (%s)',
         run.task.task_id, run.image_id, error['phase'], error['message'], error['code'],
     )
+
+
+def _is_deleted(services: Services, run: ImportRun) -> bool:
+    with services.db.reader() as session:
+        try:
+            images.get(session, run.image_id)
+        except exceptions.ImageNotFound:
+            return True
+    return False
 
 
 def _keeps_staged(services: Services, run: ImportRun, error: dict[str, Any]) -> bool:

@@ -10,12 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Source(ThreadingHTTPServer):
-    """Serves ``data`` at ``/disk``; ``/missing`` is 404, ``/short`` ends early."""
+    """Serves ``data`` at ``/disk``. ``/missing`` is 404, ``/short`` ends, ``/stall`` waits."""
 
     daemon_threads = True
 
     def __init__(self, data: bytes) -> None:
         self.data = data
+        self.closing = threading.Event()
         super().__init__(('127.0.0.1', 0), _Handler)
 
     @property
@@ -41,8 +42,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header('Content-Length', str(len(data)))
         self.end_headers()
+        half = len(data) // 2
         with contextlib.suppress(OSError):
-            self.wfile.write(data[: len(data) // 2] if self.path == '/short' else data)
+            if self.path == '/disk':
+                self.wfile.write(data)
+                return
+            self.wfile.write(data[:half])
+            if self.path == '/stall':
+                self.server.closing.wait(60)
 
     def log_message(self, *args: object) -> None:
         pass
@@ -56,5 +63,6 @@ def source(data: bytes) -> Iterator[Source]:
     try:
         yield server
     finally:
+        server.closing.set()
         server.shutdown()
         server.server_close()

@@ -165,6 +165,24 @@ def test_a_torn_stage_leaves_the_image_queued(api):
     remove(api, image_id)
 
 
+@pytest.mark.parametrize('how', ['cancel', 'delete'])
+def test_an_import_in_the_middle_of_its_bytes_ends_within_two_seconds(api, web, how):
+    image_id = api.create()
+    api.post_import(image_id, 'web-download', method={'uri': web.url + '/stall'})
+    wait_for(
+        lambda: (api.last_task(image_id)['progress'] or {}).get('bytes_done'), 10, 'some bytes'
+    )
+    assert api.last_task(image_id)['progress']['bytes_total'] == len(DATA)
+    if how == 'cancel':
+        answer = api.request('POST', f'/v2/images/{image_id}/actions/cancel_import')
+        assert answer.status_code == 202
+        wait_for(lambda: api.last_task(image_id)['status'] == 'failure', 2, 'the end')
+        assert api.last_task(image_id)['error']['code'] == 'cancelled'
+        assert api.image(image_id)['status'] == 'queued'
+    assert api.request('DELETE', f'/v2/images/{image_id}').status_code == 204
+    wait_for(lambda: api.files('staging') == [] and api.files('fast') == [], 2, 'no files')
+
+
 def test_deleting_an_importing_image_leaves_nothing(api, web):
     image_id = api.create()
     api.post_import(image_id, 'web-download', method={'uri': web.url + '/disk'})

@@ -34,15 +34,13 @@ OCTET_STREAM = 'application/octet-stream'
 
 def upload_data(request: Request) -> Reply:
     """``PUT /v2/images/{image_id}/file``: store the body as the data of a queued image."""
-    services = request.services
-    with services.db.reader() as session:
-        image = access.load_image(request, session, 'upload_image')
-    _require_octet_stream(request)
-    store = _chosen_store(request)
-    image_rules.require_formats(image, exceptions.InvalidRequest)
-    source, expected = _open_body(request)
-    with services.receiving.receive() as token:
-        _enter(request, image, domain.SAVING, token)
+    with request.services.receiving.receive() as token:
+        with request.services.receiving.beginning():
+            image = _load(request, 'upload_image')
+            store = _chosen_store(request)
+            image_rules.require_formats(image, exceptions.InvalidRequest)
+            source, expected = _open_body(request)
+            _enter(request, image, domain.SAVING, token)
         try:
             location, facts = _store(request, image, store, source, expected)
             try:
@@ -64,13 +62,12 @@ def stage_data(request: Request) -> Reply:
             f'Staging is not offered here, as the import method {import_request.GLANCE_DIRECT} '
             'is not.'
         )
-    with services.db.reader() as session:
-        image = access.load_image(request, session, 'modify_image')
-    _require_octet_stream(request)
-    source, expected = _open_body(request)
-    file_name = f'{image.image_id}.{_attempt()}'
     with services.receiving.receive() as token:
-        _enter(request, image, domain.UPLOADING, token)
+        with services.receiving.beginning():
+            image = _load(request, 'modify_image')
+            source, expected = _open_body(request)
+            _enter(request, image, domain.UPLOADING, token)
+        file_name = f'{image.image_id}.{_attempt()}'
         try:
             facts = _stage(request, file_name, source, expected)
             _record_staged(request, image, file_name, facts, token)
@@ -107,11 +104,15 @@ def download_data(request: Request) -> Reply:
     return Reply(206 if part else 200, None, headers, sending.stream(request.environ, reader, size))
 
 
-def _require_octet_stream(request: Request) -> None:
+def _load(request: Request, rule: str) -> domain.Image:
+    """Return the image if the caller may send data for it, and sends what may be data."""
+    with request.services.db.reader() as session:
+        image = access.load_image(request, session, rule)
     if request.content_type != OCTET_STREAM:
         raise exceptions.UnsupportedMediaType(
             f'Image data is taken with Content-Type {OCTET_STREAM} only.'
         )
+    return image
 
 
 def _chosen_store(request: Request) -> Store:

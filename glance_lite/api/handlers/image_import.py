@@ -64,6 +64,28 @@ def create_import(request: Request) -> Reply:
     ])
 
 
+def cancel_import(request: Request) -> Reply:
+    """``POST /v2/images/{image_id}/actions/cancel_import``: end the running import of an image.
+
+    Answers 202; the import is undone within seconds, and its task then says ``cancelled``. Asking
+    again while it is being undone is the same.
+
+    :raises Conflict: no import of the image runs.
+    """
+    request.refuse_body()
+
+    def work(session: Session) -> str:
+        image = access.load_image(request, session, 'modify_image')
+        task_id = image.import_task_id
+        if image.status != domain.IMPORTING or task_id is None:
+            raise exceptions.Conflict('No import of the image is running.')
+        tasks.request_cancel(session, task_id)
+        return task_id
+
+    task_id = request.services.db.transact(work)
+    return Reply(202, headers=[(TASK_HEADER, task_id)])
+
+
 def _require_importable(session: Session, image: domain.Image, wanted: ImportRequest) -> None:
     """Raise unless the image is in the state that the method needs.
 
