@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from taskflow import exceptions as taskflow_exceptions
+from taskflow import states
 from taskflow.persistence import models
 from taskflow.persistence.backends import impl_sqlalchemy
 
@@ -65,6 +66,7 @@ class _Connection:
 
     def __init__(self, connection: Any, lease: Lease) -> None:
         self._connection, self._lease = connection, lease
+        self._written: dict[str, tuple[Any, ...]] = {}
 
     def close(self) -> None:
         """Stay open for the others."""
@@ -73,9 +75,18 @@ class _Connection:
         self._lease.check()
         return self._connection.update_flow_details(*args, **kwargs)
 
-    def update_atom_details(self, *args: Any, **kwargs: Any) -> Any:
+    def update_atom_details(self, detail: models.AtomDetail) -> models.AtomDetail:
         self._lease.check()
-        return self._connection.update_atom_details(*args, **kwargs)
+        if (detail.state, detail.intention) == (states.RUNNING, states.EXECUTE):
+            # a step that was running when its conductor died runs again, as one that never began
+            return detail
+        if isinstance(detail, models.TaskDetail):
+            # TaskFlow's own progress of a step that has ended tells nothing that counts
+            now = (detail.state, detail.intention, detail.results, detail.failure)
+            if self._written.get(detail.uuid) == now:
+                return detail
+            self._written[detail.uuid] = now
+        return self._connection.update_atom_details(detail)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
