@@ -26,19 +26,42 @@ LOG = log.getLogger(__name__)
 
 #: Directories searched when no file is named; the first that has ``glance-api.conf`` is used.
 DIRECTORIES = (
-    '.', '~/.glance', '~', '/etc/glance-lite', '/etc/glance', '/etc',
+    '.',
+    '~/.glance',
+    '~',
+    '/etc/glance-lite',
+    '/etc/glance',
+    '/etc',
 )
 #: Groups that libraries read by themselves, or whose options plugins bring along.
-_OTHERS_GROUPS = frozenset({
-    'keystone_authtoken', 'oslo_policy', 'oslo_middleware', 'cors', 'healthcheck', 'profiler',
-    'oslo_messaging_notifications', 'oslo_messaging_rabbit', 'oslo_messaging_kafka',
-    'oslo_concurrency', 'oslo_limit', 'oslo_reports', 'inject_metadata_properties',
-})
+_OTHERS_GROUPS = frozenset(
+    {
+        'keystone_authtoken',
+        'oslo_policy',
+        'oslo_middleware',
+        'cors',
+        'healthcheck',
+        'profiler',
+        'oslo_messaging_notifications',
+        'oslo_messaging_rabbit',
+        'oslo_messaging_kafka',
+        'oslo_concurrency',
+        'oslo_limit',
+        'oslo_reports',
+        'inject_metadata_properties',
+    }
+)
 
 #: What is read of ``[database]``; SQLite needs ``connection`` alone.
 DATABASE_OPTIONS = (
-    'connection', 'mysql_sql_mode', 'connection_recycle_time', 'max_pool_size', 'max_overflow',
-    'pool_timeout', 'max_retries', 'retry_interval',
+    'connection',
+    'mysql_sql_mode',
+    'connection_recycle_time',
+    'max_pool_size',
+    'max_overflow',
+    'pool_timeout',
+    'max_retries',
+    'retry_interval',
 )
 
 
@@ -105,8 +128,13 @@ def load(
     if files is None:
         files = [] if named else find_files()
     try:
-        conf(list(args), project='glance-lite', prog=prog, version=__version__,
-             default_config_files=list(files))
+        conf(
+            list(args),
+            project='glance-lite',
+            prog=prog,
+            version=__version__,
+            default_config_files=list(files),
+        )
         if not files and not named:
             _read_defaults(conf)
         _parse_everything(conf)
@@ -114,6 +142,7 @@ def load(
         _parse_everything(conf)
     except (cfg.Error, ValueError) as error:
         raise exceptions.ConfigError(f'Configuration: {error}') from error
+
 
 def warn_of_unknown(conf: cfg.ConfigOpts) -> None:
     """Log what nothing reads; call it when plugins and stores have registered their options."""

@@ -55,9 +55,11 @@ class Facts:
     def columns(self) -> dict[str, Any]:
         """The columns of an image that these facts decide."""
         return {
-            'size': self.size, 'virtual_size': self.finding.virtual_size,
+            'size': self.size,
+            'virtual_size': self.finding.virtual_size,
             'checksum': self.checksum,
-            'os_hash_algo': self.os_hash_algo, 'os_hash_value': self.os_hash_value,
+            'os_hash_algo': self.os_hash_algo,
+            'os_hash_value': self.os_hash_value,
         }
 
 
@@ -100,8 +102,11 @@ def transfer(
     finally:
         hashes.stop()
     return Facts(
-        size=check.size, checksum=digests['md5'], os_hash_algo=hash_algo,
-        os_hash_value=digests[hash_algo], finding=inspector.finish(),
+        size=check.size,
+        checksum=digests['md5'],
+        os_hash_algo=hash_algo,
+        os_hash_value=digests[hash_algo],
+        finding=inspector.finish(),
         expected={name: digests[name] for name in more_hashes} or None,
     )
 

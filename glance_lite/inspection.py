@@ -18,7 +18,10 @@ LOG = log.getLogger(__name__)
 
 #: Detected formats that an image of the declared format may also show.
 _SAME_FORMAT = {
-    'ami': {'raw', 'gpt'}, 'ari': {'raw'}, 'aki': {'raw'}, 'ploop': {'raw'},
+    'ami': {'raw', 'gpt'},
+    'ari': {'raw'},
+    'aki': {'raw'},
+    'ploop': {'raw'},
 }
 
 

@@ -140,7 +140,9 @@ def choose_file(conf: cfg.ConfigOpts) -> str:
     if yaml_path and json_path:
         LOG.warning(
             'There are two policy files: %s is in force, %s is not read. Remove one of them, or '
-            'name the one that you want in [oslo_policy] policy_file', yaml_path, json_path,
+            'name the one that you want in [oslo_policy] policy_file',
+            yaml_path,
+            json_path,
         )
     return JSON_FILE if json_path and not yaml_path else YAML_FILE
 
@@ -158,7 +160,7 @@ def _config_arguments(args: list[str]) -> list[str]:
     kept: list[str] = []
     for position, arg in enumerate(args):
         if arg in ('--config-file', '--config-dir'):
-            kept += args[position:position + 2]
+            kept += args[position : position + 2]
         elif arg.startswith(('--config-file=', '--config-dir=')):
             kept.append(arg)
     return kept

@@ -51,9 +51,7 @@ class Receiving:
         with self._lock:
             self._tokens.add(token)
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._speak, name='receiving', daemon=True
-                )
+                self._thread = threading.Thread(target=self._speak, name='receiving', daemon=True)
                 self._thread.start()
         try:
             yield token

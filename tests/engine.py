@@ -34,16 +34,19 @@ class Engine:
         db = Database.from_conf(conf)
         schema.sync(db)
         self.services = Services(
-            conf=conf, db=db, stores=StoreRegistry.from_conf(conf),
-            staging=StagingArea.from_conf(conf), plugins=plugins or PluginSet({}),
-            policy=Policy.from_conf(conf), url_filter=UrlFilter.from_conf(conf),
-            http_options=HttpOptions.from_conf(conf), receiving=Receiving(db),
+            conf=conf,
+            db=db,
+            stores=StoreRegistry.from_conf(conf),
+            staging=StagingArea.from_conf(conf),
+            plugins=plugins or PluginSet({}),
+            policy=Policy.from_conf(conf),
+            url_filter=UrlFilter.from_conf(conf),
+            http_options=HttpOptions.from_conf(conf),
+            receiving=Receiving(db),
         )
         self.db = db
 
-    def stage(
-        self, data: bytes | int = 100_000, disk_format: str = 'raw', **values: Any
-    ) -> str:
+    def stage(self, data: bytes | int = 100_000, disk_format: str = 'raw', **values: Any) -> str:
         """Make an image whose bytes (so many, or these) are staged; return its id."""
         if isinstance(data, int):
             data = random.Random(data).randbytes(data)
@@ -64,9 +67,12 @@ class Engine:
         """Make an image without data; return its id."""
         image_id = str(uuid.uuid4())
         with self.db.writer() as session:
-            images.insert(session, image_domain.Image(
-                image_id, owner='p1', disk_format=disk_format, container_format='bare', **values
-            ))
+            images.insert(
+                session,
+                image_domain.Image(
+                    image_id, owner='p1', disk_format=disk_format, container_format='bare', **values
+                ),
+            )
         return image_id
 
     def post(self, image_id: str, **plan: Any) -> str:
@@ -74,17 +80,27 @@ class Engine:
         task_id = str(uuid.uuid4())
         method = 'web-download' if 'uri' in plan else 'glance-direct'
         full = {
-            'method': method, 'stores': ['fast'], 'all_stores_must_succeed': True,
-            'plugins': self.services.plugins.names, 'validation': None,
+            'method': method,
+            'stores': ['fast'],
+            'all_stores_must_succeed': True,
+            'plugins': self.services.plugins.names,
+            'validation': None,
         } | plan
         before = image_domain.QUEUED if 'uri' in plan else image_domain.UPLOADING
         with self.db.writer() as session:
             assert images.hold_for_import(session, image_id, task_id, before)
-            tasks.insert(session, task_domain.Task(
-                task_id, image_id, 'p1', plan=full, request_id='req-1',
-                input={'method': {'name': method}},
-                caller={'project_id': 'p1', 'roles': ['member'], 'user_id': 'u1'},
-            ))
+            tasks.insert(
+                session,
+                task_domain.Task(
+                    task_id,
+                    image_id,
+                    'p1',
+                    plan=full,
+                    request_id='req-1',
+                    input={'method': {'name': method}},
+                    caller={'project_id': 'p1', 'roles': ['member'], 'user_id': 'u1'},
+                ),
+            )
             area = None if 'uri' in plan else self.services.staging.area_id
             jobs.post(session, task_id, 'import', {}, area)
         return task_id
@@ -110,7 +126,5 @@ class Engine:
                 'jobs': jobs.count(session),
                 'flows': session.exec_driver_sql('SELECT count(*) FROM flowdetails').scalar(),
             }
-        places = {
-            store.store_id: os.listdir(store.directory) for store in self.services.stores
-        }
+        places = {store.store_id: os.listdir(store.directory) for store in self.services.stores}
         return rows | places | {'staging': self.services.staging.list_files()}

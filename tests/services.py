@@ -25,7 +25,9 @@ SERVERS = {
         'postgresql',
     ),
     'mariadb': (
-        'GLANCE_LITE_TEST_MARIADB', 'mysql+pymysql://root@127.0.0.1:3306/mysql', 'mariadb-server',
+        'GLANCE_LITE_TEST_MARIADB',
+        'mysql+pymysql://root@127.0.0.1:3306/mysql',
+        'mariadb-server',
     ),
 }
 KINDS = ('sqlite', *SERVERS)

@@ -50,6 +50,9 @@ def require(request: Request, image: domain.Image, rule: str) -> None:
 def target_of(image: domain.Image) -> dict[str, Any]:
     """Return what the policy rules know about an image."""
     return {
-        'project_id': image.owner, 'owner': image.owner, 'visibility': image.visibility,
-        'image_id': image.image_id, 'status': image.status,
+        'project_id': image.owner,
+        'owner': image.owner,
+        'visibility': image.visibility,
+        'image_id': image.image_id,
+        'status': image.status,
     }

@@ -37,9 +37,7 @@ class MethodNotAllowed(exceptions.GlanceLiteError):
     code = 'method_not_allowed'
 
     def __init__(self, method: str, allowed: list[str]) -> None:
-        super().__init__(
-            f'The method {method} is not allowed here; allowed: {", ".join(allowed)}.'
-        )
+        super().__init__(f'The method {method} is not allowed here; allowed: {", ".join(allowed)}.')
         self.allowed = allowed
 
 
@@ -81,14 +79,17 @@ def describe(error: Exception) -> Answer | None:
             return Answer(status, error.code, error.message, _headers(error, status))
     if isinstance(error, db_exception.DBDeadlock | db_exception.DBConnectionError):
         return Answer(
-            503, 'service_unavailable',
+            503,
+            'service_unavailable',
             'The database did not take the request; try again.',
             [('Retry-After', str(RETRY_SECONDS))],
         )
     if isinstance(error, db_exception.DBDuplicateEntry):
         return Answer(
-            409, 'conflict', 'Two names are the same to the database, or another request was '
-            'quicker.', []
+            409,
+            'conflict',
+            'Two names are the same to the database, or another request was quicker.',
+            [],
         )
     return None
 

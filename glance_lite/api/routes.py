@@ -17,10 +17,13 @@ from glance_lite.api.wsgi import RouteTable
 ROUTES: RouteTable = {
     '/v2/images': {'GET': images.list_images, 'POST': images.create_image},
     '/v2/images/{image_id}': {
-        'GET': images.get_image, 'PATCH': images.update_image, 'DELETE': images.delete_image,
+        'GET': images.get_image,
+        'PATCH': images.update_image,
+        'DELETE': images.delete_image,
     },
     '/v2/images/{image_id}/file': {
-        'GET': image_data.download_data, 'PUT': image_data.upload_data,
+        'GET': image_data.download_data,
+        'PUT': image_data.upload_data,
     },
     '/v2/images/{image_id}/tasks': {'GET': image_tasks.list_tasks},
     '/v2/info/stores': {'GET': discovery.list_stores},

@@ -28,13 +28,27 @@ def image(item: Image, direct_url: bool = False) -> dict[str, Any]:
         name: value for name, value in item.properties.items() if name not in HIDDEN_PROPERTIES
     }
     shown.update(
-        name=item.name, disk_format=item.disk_format, container_format=item.container_format,
-        visibility=item.visibility, size=item.size, virtual_size=item.virtual_size,
-        status=item.status, checksum=item.checksum, protected=item.protected,
-        min_ram=item.min_ram, min_disk=item.min_disk, owner=item.owner,
-        os_hidden=item.os_hidden, os_hash_algo=item.os_hash_algo,
-        os_hash_value=item.os_hash_value, id=item.image_id, created_at=time(item.created_at),
-        updated_at=time(item.updated_at), tags=item.tags, self=path, file=path + '/file',
+        name=item.name,
+        disk_format=item.disk_format,
+        container_format=item.container_format,
+        visibility=item.visibility,
+        size=item.size,
+        virtual_size=item.virtual_size,
+        status=item.status,
+        checksum=item.checksum,
+        protected=item.protected,
+        min_ram=item.min_ram,
+        min_disk=item.min_disk,
+        owner=item.owner,
+        os_hidden=item.os_hidden,
+        os_hash_algo=item.os_hash_algo,
+        os_hash_value=item.os_hash_value,
+        id=item.image_id,
+        created_at=time(item.created_at),
+        updated_at=time(item.updated_at),
+        tags=item.tags,
+        self=path,
+        file=path + '/file',
         schema='/v2/schemas/image',
     )
     if item.locations:
@@ -50,12 +64,23 @@ def image_task(task: Task) -> dict[str, Any]:
     ``progress`` and ``error`` are additions to what Glance shows; times are in UTC with ``Z``.
     """
     return {
-        'id': task.task_id, 'type': task.type, 'status': task.status, 'owner': task.owner,
-        'expires_at': time(task.expires_at), 'created_at': time(task.created_at),
-        'updated_at': time(task.updated_at), 'deleted_at': None, 'deleted': False,
-        'image_id': task.image_id, 'request_id': task.request_id, 'user_id': task.user_id,
-        'input': task.input, 'result': task.result, 'message': task.message,
-        'progress': task.progress, 'error': _error(task.error),
+        'id': task.task_id,
+        'type': task.type,
+        'status': task.status,
+        'owner': task.owner,
+        'expires_at': time(task.expires_at),
+        'created_at': time(task.created_at),
+        'updated_at': time(task.updated_at),
+        'deleted_at': None,
+        'deleted': False,
+        'image_id': task.image_id,
+        'request_id': task.request_id,
+        'user_id': task.user_id,
+        'input': task.input,
+        'result': task.result,
+        'message': task.message,
+        'progress': task.progress,
+        'error': _error(task.error),
     }
 
 

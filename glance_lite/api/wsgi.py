@@ -26,17 +26,25 @@ from glance_lite.services import Services
 LOG = log.getLogger(__name__)
 
 JSON = 'application/json'
-METHODS = frozenset({
-    'GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'CONNECT',
-})
+METHODS = frozenset(
+    {
+        'GET',
+        'HEAD',
+        'POST',
+        'PUT',
+        'PATCH',
+        'DELETE',
+        'OPTIONS',
+        'TRACE',
+        'CONNECT',
+    }
+)
 
 
 class Request(webob.BaseRequest):
     """One request: webob's view of it, the caller, the services and the route's arguments."""
 
-    def __init__(
-        self, environ: dict[str, Any], services: Services, args: dict[str, str]
-    ) -> None:
+    def __init__(self, environ: dict[str, Any], services: Services, args: dict[str, str]) -> None:
         super().__init__(environ)
         self.services = services
         self.args = args

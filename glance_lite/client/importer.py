@@ -71,8 +71,10 @@ class Importer:
         self._check_stores(order.stores)
         image = self._service.create_image(attributes)
         self.image_id = str(image['id'])
-        self._display.note(f'Image {self.image_id} "{attributes["name"]}", '
-                           f'{attributes["disk_format"]}, is created.')
+        self._display.note(
+            f'Image {self.image_id} "{attributes["name"]}", '
+            f'{attributes["disk_format"]}, is created.'
+        )
         try:
             self._check_method(request)
             if upload is None:
@@ -84,9 +86,7 @@ class Importer:
             self._stage(upload)
             self._start_import(request)
 
-    def retry(
-        self, image: Mapping[str, Any], source: str | None, stores: tuple[str, ...]
-    ) -> None:
+    def retry(self, image: Mapping[str, Any], source: str | None, stores: tuple[str, ...]) -> None:
         """Import again under the same image: what was staged, a new source, or the last URL.
 
         :raises UsageError: if the image needs another source, or none.
@@ -141,7 +141,8 @@ class Importer:
         if offered is not None and wanted not in offered:
             raise ServiceRefused(
                 f'This service does not offer the import method {wanted}, only '
-                f'{", ".join(offered) or "none"}.', 400,
+                f'{", ".join(offered) or "none"}.',
+                400,
             )
 
     def _forget_image(self) -> None:
@@ -234,8 +235,10 @@ def _why_no_retry(image: Mapping[str, Any], source: str | None) -> str:
     if status == 'queued':
         return f'Image {image_id} has no data: give the file or the URL as well.'
     if status == 'uploading' and source is not None:
-        return (f'Image {image_id} has staged data: leave the file or URL away to import that, or '
-                'make a new image.')
+        return (
+            f'Image {image_id} has staged data: leave the file or URL away to import that, or '
+            'make a new image.'
+        )
     if status == 'importing':
         return f'An import of image {image_id} is running: glance-lite watch {image_id}'
     return f'Image {image_id} is {status}; only a queued or uploading image can be imported.'

@@ -107,13 +107,22 @@ class LocalService:
         :raises ClientError: if it ends instead, or does not answer in time.
         """
         command = [
-            sys.executable, '-m', 'glance_lite.cmd.api', '--config-file', str(self.api_conf),
-            '--config-file', str(self.import_conf),
+            sys.executable,
+            '-m',
+            'glance_lite.cmd.api',
+            '--config-file',
+            str(self.api_conf),
+            '--config-file',
+            str(self.import_conf),
         ]
         with open(self.log_path, 'wb') as log:
             # a session of its own: Ctrl-C is for this program, which then stops the service
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
                 start_new_session=True,
             )
         give_up_at = time.monotonic() + START_SECONDS

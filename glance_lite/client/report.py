@@ -12,13 +12,36 @@ from glance_lite.client.errors import ClientError, ServiceRefused
 from glance_lite.client.watch import Outcome
 
 _FIELDS = (
-    'id', 'name', 'status', 'disk_format', 'container_format', 'size', 'virtual_size',
-    'os_hash_algo', 'os_hash_value', 'visibility', 'stores', 'tags',
+    'id',
+    'name',
+    'status',
+    'disk_format',
+    'container_format',
+    'size',
+    'virtual_size',
+    'os_hash_algo',
+    'os_hash_value',
+    'visibility',
+    'stores',
+    'tags',
 )
-_HIDDEN = frozenset({
-    'self', 'file', 'schema', 'checksum', 'created_at', 'updated_at', 'owner', 'protected',
-    'os_hidden', 'min_disk', 'min_ram', 'direct_url', 'locations',
-})
+_HIDDEN = frozenset(
+    {
+        'self',
+        'file',
+        'schema',
+        'checksum',
+        'created_at',
+        'updated_at',
+        'owner',
+        'protected',
+        'os_hidden',
+        'min_disk',
+        'min_ram',
+        'direct_url',
+        'locations',
+    }
+)
 
 
 class Commands:
@@ -40,8 +63,9 @@ def image_table(image: Mapping[str, Any]) -> str:
     """Return the fields of an image that its owner looks at, one on a line."""
     names = [name for name in _FIELDS if image.get(name) not in (None, [], '')]
     names += sorted(
-        name for name in image if name not in _FIELDS and name not in _HIDDEN
-        and image[name] not in (None, [], '')
+        name
+        for name in image
+        if name not in _FIELDS and name not in _HIDDEN and image[name] not in (None, [], '')
     )
     width = max(map(len, names), default=0)
     return '\n'.join(f'{name:<{width}}  {_value(name, image[name])}' for name in names)
@@ -76,8 +100,10 @@ def _advice(outcome: Outcome, image_id: str, commands: Commands) -> list[str]:
         again = commands.line('retry', image_id)
         kept = 'The data is still staged.'
         if retryable is False:
-            return [f'{kept} Trying again will fail in the same way unless the cause is removed:',
-                    f'    {again}']
+            return [
+                f'{kept} Trying again will fail in the same way unless the cause is removed:',
+                f'    {again}',
+            ]
         return [f'{kept} Try again with', f'    {again}']
     if status != 'queued':
         return []
@@ -87,10 +113,14 @@ def _advice(outcome: Outcome, image_id: str, commands: Commands) -> list[str]:
     if retryable:
         return ['Try again with', f'    {commands.line("retry", image_id)} FILE']
     if retryable is False:
-        return ['The same data would fail again. Give this image other data with',
-                f'    {commands.line("retry", image_id)} FILE_OR_URL']
-    return ['Give this image its data again with',
-            f'    {commands.line("retry", image_id)} FILE_OR_URL']
+        return [
+            'The same data would fail again. Give this image other data with',
+            f'    {commands.line("retry", image_id)} FILE_OR_URL',
+        ]
+    return [
+        'Give this image its data again with',
+        f'    {commands.line("retry", image_id)} FILE_OR_URL',
+    ]
 
 
 def _method_of(task: Mapping[str, Any] | None) -> str | None:
@@ -112,15 +142,19 @@ def document(outcome: Outcome) -> dict[str, Any]:
         error = {**outcome.error, 'message': outcome.message or 'The image is not active.'}
     return {
         'outcome': 'active' if outcome.is_active else 'failed',
-        'image': outcome.image, 'task': outcome.task, 'error': error,
+        'image': outcome.image,
+        'task': outcome.task,
+        'error': error,
     }
 
 
 def accepted_document(image: Mapping[str, Any], task_id: str | None) -> dict[str, Any]:
     """Return the JSON document of an import that was accepted and is not watched."""
     return {
-        'outcome': 'accepted', 'image': dict(image),
-        'task': {'id': task_id} if task_id else None, 'error': None,
+        'outcome': 'accepted',
+        'image': dict(image),
+        'task': {'id': task_id} if task_id else None,
+        'error': None,
     }
 
 
@@ -129,11 +163,15 @@ def problem_document(problem: ClientError, image_id: str | None) -> dict[str, An
     error: dict[str, Any] = {'message': problem.message}
     if isinstance(problem, ServiceRefused):
         error |= {
-            'http_status': problem.status, 'code': problem.code, 'request_id': problem.request_id,
+            'http_status': problem.status,
+            'code': problem.code,
+            'request_id': problem.request_id,
         }
     return {
-        'outcome': 'failed', 'image': {'id': image_id} if image_id else None,
-        'task': None, 'error': error,
+        'outcome': 'failed',
+        'image': {'id': image_id} if image_id else None,
+        'task': None,
+        'error': error,
     }
 
 

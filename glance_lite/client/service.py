@@ -44,8 +44,11 @@ def connect(endpoint: str | None = None, cloud: str | None = None) -> ImageServi
     try:
         if endpoint:
             connection = openstack.connect(
-                auth_type='none', endpoint=_base_url(endpoint), load_yaml_config=False,
-                load_envvars=False, app_name='glance-lite',
+                auth_type='none',
+                endpoint=_base_url(endpoint),
+                load_yaml_config=False,
+                load_envvars=False,
+                app_name='glance-lite',
             )
         else:
             connection = openstack.connect(cloud=cloud, app_name='glance-lite')
@@ -128,14 +131,10 @@ class ImageService:
         answer = self._call('POST', f'/images/{image_id}/import', (202,), json=dict(request))
         return answer.headers.get(TASK_HEADER)
 
-    def _call(
-        self, method: str, path: str, expected: tuple[int, ...], **kwargs: Any
-    ) -> Any:
+    def _call(self, method: str, path: str, expected: tuple[int, ...], **kwargs: Any) -> Any:
         headers = {'Accept': 'application/json', **kwargs.pop('headers', {})}
         try:
-            answer = self._session.request(
-                path, method, headers=headers, raise_exc=False, **kwargs
-            )
+            answer = self._session.request(path, method, headers=headers, raise_exc=False, **kwargs)
         except EOFError as problem:
             raise ClientError(str(problem)) from None
         except Exception as problem:

@@ -132,7 +132,7 @@ class _Phases:
                 self._display.note('The import was interrupted and goes on.')
             self._attempt, self._recorded = progress.get('attempt'), 0
         done = progress.get('phases')
-        for one in list(done)[self._recorded:] if isinstance(done, list) else []:
+        for one in list(done)[self._recorded :] if isinstance(done, list) else []:
             self._display.record(
                 str(one.get('phase')), _count(one.get('bytes_done')), one.get('seconds') or 0.0
             )

@@ -50,13 +50,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _import(
-    args: argparse.Namespace, service: ImageService, run: importer.Importer, display: Display,
+    args: argparse.Namespace,
+    service: ImageService,
+    run: importer.Importer,
+    display: Display,
     commands: report.Commands,
 ) -> int:
     order = importer.Order(
-        source=args.source, name=args.name, disk_format=args.disk_format,
-        container_format=args.container_format, visibility=args.visibility,
-        tags=tuple(args.tag), properties=dict(args.property), stores=tuple(args.store),
+        source=args.source,
+        name=args.name,
+        disk_format=args.disk_format,
+        container_format=args.container_format,
+        visibility=args.visibility,
+        tags=tuple(args.tag),
+        properties=dict(args.property),
+        stores=tuple(args.store),
         expected_hash=args.hash,
     )
     run.start(order)
@@ -64,7 +72,10 @@ def _import(
 
 
 def _retry(
-    args: argparse.Namespace, service: ImageService, run: importer.Importer, display: Display,
+    args: argparse.Namespace,
+    service: ImageService,
+    run: importer.Importer,
+    display: Display,
     commands: report.Commands,
 ) -> int:
     run.retry(service.find_image(args.image), args.source, tuple(args.store))
@@ -72,7 +83,10 @@ def _retry(
 
 
 def _watch(
-    args: argparse.Namespace, service: ImageService, run: importer.Importer, display: Display,
+    args: argparse.Namespace,
+    service: ImageService,
+    run: importer.Importer,
+    display: Display,
     commands: report.Commands,
 ) -> int:
     run.image_id, run.step = str(service.find_image(args.image)['id']), 'import'
@@ -80,7 +94,10 @@ def _watch(
 
 
 def _after_start(
-    args: argparse.Namespace, service: ImageService, run: importer.Importer, display: Display,
+    args: argparse.Namespace,
+    service: ImageService,
+    run: importer.Importer,
+    display: Display,
     commands: report.Commands,
 ) -> int:
     if args.watch:
@@ -96,7 +113,10 @@ def _after_start(
 
 
 def _follow(
-    args: argparse.Namespace, service: ImageService, run: importer.Importer, display: Display,
+    args: argparse.Namespace,
+    service: ImageService,
+    run: importer.Importer,
+    display: Display,
     commands: report.Commands,
 ) -> int:
     assert run.image_id is not None
@@ -153,7 +173,8 @@ def _parser() -> argparse.ArgumentParser:
     common = _common_options()
 
     adding = commands.add_parser(
-        'import', parents=[common, _start_options()],
+        'import',
+        parents=[common, _start_options()],
         help='make an image of a file or URL and import it',
     )
     adding.add_argument('source', metavar='FILE|URL', help='a file here, or a URL for the service')
@@ -169,7 +190,8 @@ def _parser() -> argparse.ArgumentParser:
     adding.set_defaults(action=_import)
 
     again = commands.add_parser(
-        'retry', parents=[common, _start_options()],
+        'retry',
+        parents=[common, _start_options()],
         help='import again under the same image, after a failure',
     )
     again.add_argument('image', metavar='IMAGE', help='id or name')
@@ -195,7 +217,9 @@ def _common_options() -> argparse.ArgumentParser:
 def _start_options() -> argparse.ArgumentParser:
     starting = argparse.ArgumentParser(add_help=False)
     starting.add_argument(
-        '--watch', action=argparse.BooleanOptionalAction, default=True,
+        '--watch',
+        action=argparse.BooleanOptionalAction,
+        default=True,
         help='wait for the end of the import (default)',
     )
     starting.add_argument('--store', action='append', default=[], help='may be given several times')

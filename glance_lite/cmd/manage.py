@@ -16,9 +16,7 @@ from glance_lite.db.engine import Database
 def main() -> int:
     """Run one command; 0 if it succeeded."""
     conf = cfg.CONF
-    conf.register_cli_opt(
-        cfg.SubCommandOpt('command', title='Commands', handler=_add_commands)
-    )
+    conf.register_cli_opt(cfg.SubCommandOpt('command', title='Commands', handler=_add_commands))
     try:
         configuration.load(conf, sys.argv[1:], prog='glance-lite-manage')
         log.setup(conf, 'glance-lite')

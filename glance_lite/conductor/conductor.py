@@ -92,10 +92,16 @@ class ImportConductor(impl_nonblocking.NonBlockingConductor):
                 self._jobboard.claim(job, self._name)
             except taskflow_exceptions.UnclaimableJob:
                 continue
-            self._finish(job, self._fail(job, exceptions.ImportFailed(
-                'staging_unreachable',
-                'No conductor reaches the host where the data was staged; stage it again.',
-            )))
+            self._finish(
+                job,
+                self._fail(
+                    job,
+                    exceptions.ImportFailed(
+                        'staging_unreachable',
+                        'No conductor reaches the host where the data was staged; stage it again.',
+                    ),
+                ),
+            )
 
     def _fail(self, job: SQLJob, error: exceptions.ImportFailed) -> bool:
         try:
@@ -154,7 +160,10 @@ class ImportConductor(impl_nonblocking.NonBlockingConductor):
         RequestContext.from_record(task.caller).update_store()
         LOG.info(
             'Import %s of image %s: attempt %d (%s)',
-            task.task_id, task.image_id, task.attempts, task.plan['method'],
+            task.task_id,
+            task.image_id,
+            task.attempts,
+            task.plan['method'],
         )
         return run
 
@@ -164,7 +173,9 @@ class ImportConductor(impl_nonblocking.NonBlockingConductor):
                 exceptions.ImportFailed(
                     'lost_worker', 'Too many conductors went away while they ran the import.'
                 ),
-                run, run.phase, None,
+                run,
+                run.phase,
+                None,
             )
             outcome.settle_failure(self._services, run)
             return True
@@ -186,7 +197,9 @@ class ImportConductor(impl_nonblocking.NonBlockingConductor):
         try:
             plan = build_flow(self._services, run)
             engine = engines.load(
-                plan.flow, flow_detail=detail, engine='serial',
+                plan.flow,
+                flow_detail=detail,
+                engine='serial',
                 backend=self._storage.backend_for(run.lease),
             )
             _watch(engine, run, plan.plugin_of, self._services)
@@ -250,7 +263,10 @@ def _record(
     error = outcome.explain(cause, run, phase, plugin)
     LOG.warning(
         'Import %s: %s failed [%s]\n%s',
-        run.task.task_id, phase, run.task.request_id, failure.pformat(traceback=True),
+        run.task.task_id,
+        phase,
+        run.task.request_id,
+        failure.pformat(traceback=True),
     )
     run.error = error
 

@@ -54,8 +54,11 @@ class Janitor:
     def go_round(self) -> None:
         """Do every duty once; trouble in one keeps none of the others."""
         for duty in (
-            self.give_up_silent_uploads, self.expire_staged_data, self.remove_stray_files,
-            self.forget_old_records, *self._more,
+            self.give_up_silent_uploads,
+            self.expire_staged_data,
+            self.remove_stray_files,
+            self.forget_old_records,
+            *self._more,
         ):
             if self._stop.is_set():
                 return
@@ -73,8 +76,11 @@ class Janitor:
                 if not uploads.end(session, image_id, token):
                     continue  # it ended by itself meanwhile
                 given_up = images.update(
-                    session, image_id, from_status=(domain.SAVING, domain.UPLOADING),
-                    status=domain.QUEUED, **images.NO_DATA,
+                    session,
+                    image_id,
+                    from_status=(domain.SAVING, domain.UPLOADING),
+                    status=domain.QUEUED,
+                    **images.NO_DATA,
                 )
             if given_up:
                 LOG.warning('Image %s: its upload was lost with its process', image_id)
@@ -88,7 +94,10 @@ class Janitor:
         for image_id in old:
             with self._db.writer() as session:
                 if not images.update(
-                    session, image_id, from_status=domain.UPLOADING, status=domain.QUEUED,
+                    session,
+                    image_id,
+                    from_status=domain.UPLOADING,
+                    status=domain.QUEUED,
                     **images.NO_DATA,
                 ):
                     continue  # an import has it

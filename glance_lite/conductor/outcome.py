@@ -111,15 +111,24 @@ def settle_failure(services: Services, run: ImportRun) -> None:
         if not keep:
             staged.delete(session, run.image_id)
         tasks.finish(
-            session, run.task.task_id, task_domain.FAILURE, time_to_live(services),
-            message=error['message'], error=error, progress=run.progress(),
+            session,
+            run.task.task_id,
+            task_domain.FAILURE,
+            time_to_live(services),
+            message=error['message'],
+            error=error,
+            progress=run.progress(),
             plan=run.final_plan(),
         )
 
     services.db.transact(work)
     LOG.warning(
         'Import %s of image %s: failed in %s: %s (%s)',
-        run.task.task_id, run.image_id, error['phase'], error['message'], error['code'],
+        run.task.task_id,
+        run.image_id,
+        error['phase'],
+        error['message'],
+        error['code'],
     )
 
 
@@ -169,13 +178,19 @@ def _remove_bytes(services: Services, run: ImportRun, keep: bool) -> None:
 def _release_image(session: Session, run: ImportRun, error: dict[str, Any], keep: bool) -> None:
     columns = {} if keep else images.NO_DATA
     released = images.update(
-        session, run.image_id, from_status=domain.IMPORTING, held_by=run.task.task_id,
-        status=domain.UPLOADING if keep else domain.QUEUED, import_task_id=None, **columns,
+        session,
+        run.image_id,
+        from_status=domain.IMPORTING,
+        held_by=run.task.task_id,
+        status=domain.UPLOADING if keep else domain.QUEUED,
+        import_task_id=None,
+        **columns,
     )
     if not released:  # deleted meanwhile
         return
     images.set_properties(
-        session, run.image_id,
+        session,
+        run.image_id,
         {
             domain.IMPORT_TASK: None,
             domain.IMPORTING_TO_STORES: None,

@@ -128,8 +128,20 @@ IMAGE_FORMAT = [
     cfg.Opt(
         'disk_formats',
         type=types.LooseList(),
-        default=['ami', 'ari', 'aki', 'vhd', 'vhdx', 'vmdk', 'raw', 'qcow2', 'vdi', 'iso',
-                 'ploop', 'gpt'],
+        default=[
+            'ami',
+            'ari',
+            'aki',
+            'vhd',
+            'vhdx',
+            'vmdk',
+            'raw',
+            'qcow2',
+            'vdi',
+            'iso',
+            'ploop',
+            'gpt',
+        ],
         help='Disk formats that an image may have.',
     ),
     cfg.Opt(

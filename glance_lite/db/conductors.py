@@ -17,9 +17,7 @@ def check_in(session: Session, name: str, host: str, areas: list[str]) -> None:
     """Tell that a conductor is alive and which staging areas it reaches."""
     values = {'areas': json.dumps(areas), 'seen_ms': now_ms()}
     if not session.execute(_TABLE.update().where(_TABLE.c.name == name).values(**values)).rowcount:
-        session.execute(
-            _TABLE.insert().values(name=name, host=host, started_ms=now_ms(), **values)
-        )
+        session.execute(_TABLE.insert().values(name=name, host=host, started_ms=now_ms(), **values))
 
 
 def check_out(session: Session, name: str) -> None:
@@ -35,6 +33,4 @@ def live_areas(session: Session, within_ms: int) -> set[str]:
 
 def forget(session: Session, silent_ms: int) -> int:
     """Remove conductors that were silent for longer; return how many."""
-    return session.execute(
-        _TABLE.delete().where(_TABLE.c.seen_ms < now_ms() - silent_ms)
-    ).rowcount
+    return session.execute(_TABLE.delete().where(_TABLE.c.seen_ms < now_ms() - silent_ms)).rowcount

@@ -149,9 +149,7 @@ def unusable(error: db_exception.DBError) -> exceptions.ConfigError:
             break
         cause = inner
     said = ' '.join(str(cause).split())
-    return exceptions.ConfigError(
-        f'The database of [database] connection cannot be used: {said}'
-    )
+    return exceptions.ConfigError(f'The database of [database] connection cannot be used: {said}')
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:

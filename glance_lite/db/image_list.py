@@ -16,7 +16,10 @@ from glance_lite.domain.image_query import Filter, ImageQuery
 _TABLE = models.images
 #: Columns that may be NULL sort by this instead, as databases disagree where NULL stands.
 _INSTEAD_OF_NULL: dict[str, Any] = {
-    'name': '', 'container_format': '', 'disk_format': '', 'size': -1,
+    'name': '',
+    'container_format': '',
+    'disk_format': '',
+    'size': -1,
 }
 _COMPARE = {
     'eq': lambda column, value: column == value,
@@ -67,7 +70,8 @@ def _condition(wanted: Filter) -> Any:
         return _COMPARE[wanted.op](_TABLE.c[wanted.column], wanted.value)
     side = models.image_properties
     return sa.exists().where(
-        side.c.image_id == _TABLE.c.id, side.c.name == wanted.property,
+        side.c.image_id == _TABLE.c.id,
+        side.c.name == wanted.property,
         side.c.value == wanted.value,
     )
 
@@ -84,9 +88,7 @@ def _key(name: str) -> Any:
     return column
 
 
-def _behind(
-    session: Session, query: ImageQuery, project_id: str | None, is_admin: bool
-) -> Any:
+def _behind(session: Session, query: ImageQuery, project_id: str | None, is_admin: bool) -> Any:
     """Return the condition that a row stands behind the marker in the order of the query."""
     assert query.marker is not None
     try:

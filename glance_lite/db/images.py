@@ -20,13 +20,29 @@ from glance_lite.db.engine import Session, utcnow
 from glance_lite.domain import image as domain
 
 _COLUMNS = (
-    'name', 'status', 'visibility', 'protected', 'os_hidden', 'owner', 'checksum', 'os_hash_algo',
-    'os_hash_value', 'size', 'virtual_size', 'disk_format', 'container_format', 'min_disk',
-    'min_ram', 'import_task_id',
+    'name',
+    'status',
+    'visibility',
+    'protected',
+    'os_hidden',
+    'owner',
+    'checksum',
+    'os_hash_algo',
+    'os_hash_value',
+    'size',
+    'virtual_size',
+    'disk_format',
+    'container_format',
+    'min_disk',
+    'min_ram',
+    'import_task_id',
 )
 #: What status ``queued`` forgets about data that is no longer there.
 NO_DATA: dict[str, Any] = {
-    'size': None, 'virtual_size': None, 'checksum': None, 'os_hash_algo': None,
+    'size': None,
+    'virtual_size': None,
+    'checksum': None,
+    'os_hash_algo': None,
     'os_hash_value': None,
 }
 
@@ -49,9 +65,7 @@ def get_for_update(session: Session, image_id: str) -> domain.Image:
     """Return an image as :func:`get` does, and keep others from changing it until the commit."""
     table = models.images
     row = session.execute(
-        sa.select(table)
-        .where(table.c.id == image_id, table.c.deleted.is_(False))
-        .with_for_update()
+        sa.select(table).where(table.c.id == image_id, table.c.deleted.is_(False)).with_for_update()
     ).one_or_none()
     if row is None:
         raise exceptions.ImageNotFound(image_id)
@@ -194,14 +208,22 @@ def delete(session: Session, image_id: str, from_status: Iterable[str]) -> bool:
             table.c.status.in_(list(from_status)),
         )
         .values(
-            status=domain.DELETED, deleted=True, deleted_at=now, updated_at=now,
+            status=domain.DELETED,
+            deleted=True,
+            deleted_at=now,
+            updated_at=now,
             import_task_id=None,
         )
     )
     if result.rowcount != 1:
         return False
-    for side in (models.image_properties, models.image_tags, models.image_locations, models.staged,
-                 models.uploads):
+    for side in (
+        models.image_properties,
+        models.image_tags,
+        models.image_locations,
+        models.staged,
+        models.uploads,
+    ):
         session.execute(side.delete().where(side.c.image_id == image_id))
     return True
 

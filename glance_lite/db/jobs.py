@@ -44,7 +44,11 @@ def post(
     """Add a job in the caller's transaction; ``area`` limits it to conductors that see it."""
     session.execute(
         _TABLE.insert().values(
-            uuid=uuid, name=name, details=json.dumps(details), area=area, created_ms=now_ms(),
+            uuid=uuid,
+            name=name,
+            details=json.dumps(details),
+            area=area,
+            created_ms=now_ms(),
             gen=0,
         )
     )
@@ -58,9 +62,7 @@ def list_claimable(session: Session, areas: list[str] | None, limit: int = 20) -
     conditions = [sa.or_(_TABLE.c.owner.is_(None), _TABLE.c.expires_ms < now_ms())]
     if areas is not None:
         conditions.append(sa.or_(_TABLE.c.area.is_(None), _TABLE.c.area.in_(areas)))
-    rows = session.execute(
-        sa.select(_TABLE).where(*conditions).order_by(_TABLE.c.seq).limit(limit)
-    )
+    rows = session.execute(sa.select(_TABLE).where(*conditions).order_by(_TABLE.c.seq).limit(limit))
     return [_from_row(row) for row in rows]
 
 
@@ -162,6 +164,4 @@ def _mine(uuid: str, gen: int) -> tuple[Any, ...]:
 
 
 def _from_row(row: Any) -> JobRow:
-    return JobRow(
-        row.uuid, row.name, json.loads(row.details), row.gen, row.created_ms, row.owner
-    )
+    return JobRow(row.uuid, row.name, json.loads(row.details), row.gen, row.created_ms, row.owner)

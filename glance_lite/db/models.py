@@ -13,22 +13,27 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-METADATA = sa.MetaData(naming_convention={
-    'ix': 'ix_%(table_name)s_%(column_0_N_name)s',
-    'uq': 'uq_%(table_name)s_%(column_0_N_name)s',
-    'fk': 'fk_%(table_name)s_%(column_0_name)s',
-    'pk': 'pk_%(table_name)s',
-})
+METADATA = sa.MetaData(
+    naming_convention={
+        'ix': 'ix_%(table_name)s_%(column_0_N_name)s',
+        'uq': 'uq_%(table_name)s_%(column_0_N_name)s',
+        'fk': 'fk_%(table_name)s_%(column_0_name)s',
+        'pk': 'pk_%(table_name)s',
+    }
+)
 #: Binary collation: names and properties compare as they are written, on every database.
 OPTIONS: dict[str, Any] = {
-    'mysql_engine': 'InnoDB', 'mysql_charset': 'utf8mb4', 'mysql_collate': 'utf8mb4_bin',
+    'mysql_engine': 'InnoDB',
+    'mysql_charset': 'utf8mb4',
+    'mysql_collate': 'utf8mb4_bin',
 }
 TIME = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), 'mysql', 'mariadb')
 TEXT = sa.Text().with_variant(mysql.MEDIUMTEXT(), 'mysql', 'mariadb')
 SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), 'sqlite')
 
 images = sa.Table(
-    'images', METADATA,
+    'images',
+    METADATA,
     sa.Column('id', sa.String(36), primary_key=True),
     sa.Column('name', sa.String(255)),
     sa.Column('status', sa.String(16), nullable=False),
@@ -57,28 +62,34 @@ images = sa.Table(
 )
 
 image_properties = sa.Table(
-    'image_properties', METADATA,
-    sa.Column('image_id', sa.String(36), sa.ForeignKey('images.id', ondelete='CASCADE'),
-              primary_key=True),
+    'image_properties',
+    METADATA,
+    sa.Column(
+        'image_id', sa.String(36), sa.ForeignKey('images.id', ondelete='CASCADE'), primary_key=True
+    ),
     sa.Column('name', sa.String(255), primary_key=True),
     sa.Column('value', TEXT, nullable=False),
     **OPTIONS,
 )
 
 image_tags = sa.Table(
-    'image_tags', METADATA,
-    sa.Column('image_id', sa.String(36), sa.ForeignKey('images.id', ondelete='CASCADE'),
-              primary_key=True),
+    'image_tags',
+    METADATA,
+    sa.Column(
+        'image_id', sa.String(36), sa.ForeignKey('images.id', ondelete='CASCADE'), primary_key=True
+    ),
     sa.Column('value', sa.String(255), primary_key=True),
     sa.Index('ix_image_tags_value', 'value', 'image_id'),
     **OPTIONS,
 )
 
 image_locations = sa.Table(
-    'image_locations', METADATA,
+    'image_locations',
+    METADATA,
     sa.Column('id', SEQUENCE, primary_key=True, autoincrement=True),
-    sa.Column('image_id', sa.String(36), sa.ForeignKey('images.id', ondelete='CASCADE'),
-              nullable=False),
+    sa.Column(
+        'image_id', sa.String(36), sa.ForeignKey('images.id', ondelete='CASCADE'), nullable=False
+    ),
     sa.Column('store', sa.String(255), nullable=False),
     sa.Column('url', TEXT, nullable=False),
     sa.Column('metadata', TEXT, nullable=False),
@@ -88,9 +99,11 @@ image_locations = sa.Table(
 
 #: Complete staged data: a row stands only for a body that arrived whole.
 staged = sa.Table(
-    'staged', METADATA,
-    sa.Column('image_id', sa.String(36), sa.ForeignKey('images.id', ondelete='CASCADE'),
-              primary_key=True),
+    'staged',
+    METADATA,
+    sa.Column(
+        'image_id', sa.String(36), sa.ForeignKey('images.id', ondelete='CASCADE'), primary_key=True
+    ),
     sa.Column('area', sa.String(36), nullable=False),
     sa.Column('file_name', sa.String(255), nullable=False),
     sa.Column('facts', TEXT, nullable=False),
@@ -101,16 +114,19 @@ staged = sa.Table(
 #: Bodies that are coming in: whoever receives one renews ``seen_ms``, and ``token`` is the right
 #: to decide on the image. A row that is not renewed belongs to a process that is gone.
 uploads = sa.Table(
-    'uploads', METADATA,
-    sa.Column('image_id', sa.String(36), sa.ForeignKey('images.id', ondelete='CASCADE'),
-              primary_key=True),
+    'uploads',
+    METADATA,
+    sa.Column(
+        'image_id', sa.String(36), sa.ForeignKey('images.id', ondelete='CASCADE'), primary_key=True
+    ),
     sa.Column('token', sa.String(36), nullable=False),
     sa.Column('seen_ms', sa.BigInteger(), nullable=False),
     **OPTIONS,
 )
 
 tasks = sa.Table(
-    'tasks', METADATA,
+    'tasks',
+    METADATA,
     sa.Column('id', sa.String(36), primary_key=True),
     sa.Column('type', sa.String(30), nullable=False),
     sa.Column('status', sa.String(16), nullable=False),
@@ -140,7 +156,8 @@ tasks = sa.Table(
 #: The job board: one row for each import that is not finished. ``uuid`` is the task's id.
 #: ``gen`` grows with each claim and is the fencing token; ``progress`` is renewed with the lease.
 jobs = sa.Table(
-    'jobs', METADATA,
+    'jobs',
+    METADATA,
     sa.Column('seq', SEQUENCE, primary_key=True, autoincrement=True),
     sa.Column('uuid', sa.String(36), nullable=False, unique=True),
     sa.Column('name', sa.String(255), nullable=False),
@@ -156,7 +173,8 @@ jobs = sa.Table(
 
 #: Conductors that are alive, and the staging areas that each can reach.
 conductors = sa.Table(
-    'conductors', METADATA,
+    'conductors',
+    METADATA,
     sa.Column('name', sa.String(255), primary_key=True),
     sa.Column('host', sa.String(255), nullable=False),
     sa.Column('areas', TEXT, nullable=False),

@@ -70,8 +70,7 @@ def require_current(db: Database) -> None:
         return
     state = 'has no tables yet' if found is None else f'is at schema revision {found}'
     raise exceptions.ConfigError(
-        f'The database {state}, but this release needs {wanted}. '
-        'Run: glance-lite-manage db sync'
+        f'The database {state}, but this release needs {wanted}. Run: glance-lite-manage db sync'
     )
 
 

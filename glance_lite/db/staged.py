@@ -39,8 +39,11 @@ def insert(session: Session, staged: Staged) -> None:
     delete(session, staged.image_id)
     session.execute(
         _TABLE.insert().values(
-            image_id=staged.image_id, area=staged.area, file_name=staged.file_name,
-            facts=json.dumps(staged.facts), created_at=utcnow(),
+            image_id=staged.image_id,
+            area=staged.area,
+            file_name=staged.file_name,
+            facts=json.dumps(staged.facts),
+            created_at=utcnow(),
         )
     )
 

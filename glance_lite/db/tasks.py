@@ -16,8 +16,19 @@ from glance_lite.domain import task as domain
 
 _JSON = ('input', 'plan', 'caller', 'result', 'error', 'progress')
 _PLAIN = (
-    'type', 'status', 'owner', 'user_id', 'request_id', 'image_id', 'message', 'attempts',
-    'cancel_requested', 'deadline_ms', 'created_at', 'updated_at', 'expires_at',
+    'type',
+    'status',
+    'owner',
+    'user_id',
+    'request_id',
+    'image_id',
+    'message',
+    'attempts',
+    'cancel_requested',
+    'deadline_ms',
+    'created_at',
+    'updated_at',
+    'expires_at',
 )
 
 
@@ -51,11 +62,22 @@ def insert(session: Session, task: domain.Task) -> domain.Task:
     now = utcnow()
     session.execute(
         models.tasks.insert().values(
-            id=task.task_id, type=task.type, status=task.status, owner=task.owner,
-            user_id=task.user_id, request_id=task.request_id, image_id=task.image_id,
-            input=json.dumps(task.input), plan=json.dumps(task.plan),
-            caller=json.dumps(task.caller), message=task.message, attempts=0,
-            cancel_requested=False, deadline_ms=task.deadline_ms, created_at=now, updated_at=now,
+            id=task.task_id,
+            type=task.type,
+            status=task.status,
+            owner=task.owner,
+            user_id=task.user_id,
+            request_id=task.request_id,
+            image_id=task.image_id,
+            input=json.dumps(task.input),
+            plan=json.dumps(task.plan),
+            caller=json.dumps(task.caller),
+            message=task.message,
+            attempts=0,
+            cancel_requested=False,
+            deadline_ms=task.deadline_ms,
+            created_at=now,
+            updated_at=now,
             deleted=False,
         )
     )
@@ -108,11 +130,14 @@ def request_cancel(session: Session, task_id: str) -> bool:
 def is_running_for(session: Session, image_id: str) -> bool:
     """Tell whether an import of the image waits or runs, also if the image was deleted."""
     table = models.tasks
-    return session.scalar(
-        sa.select(table.c.id)
-        .where(table.c.image_id == image_id, table.c.status.not_in(domain.FINAL))
-        .limit(1)
-    ) is not None
+    return (
+        session.scalar(
+            sa.select(table.c.id)
+            .where(table.c.image_id == image_id, table.c.status.not_in(domain.FINAL))
+            .limit(1)
+        )
+        is not None
+    )
 
 
 def delete_expired(session: Session) -> int:

@@ -27,9 +27,12 @@ def end(session: Session, image_id: str, token: str) -> bool:
 
     In the transaction that decides on the image: the row stays locked until it ends.
     """
-    return session.execute(
-        _TABLE.delete().where(_TABLE.c.image_id == image_id, _TABLE.c.token == token)
-    ).rowcount == 1
+    return (
+        session.execute(
+            _TABLE.delete().where(_TABLE.c.image_id == image_id, _TABLE.c.token == token)
+        ).rowcount
+        == 1
+    )
 
 
 def list_silent(session: Session, silent_ms: int) -> list[tuple[str, str]]:

@@ -34,18 +34,54 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 VISIBILITIES = ('public', 'community', 'shared', 'private')
 
 #: Attributes of every image that are not custom properties, as the API names them.
-BASE_ATTRIBUTES = frozenset({
-    'id', 'name', 'status', 'visibility', 'protected', 'os_hidden', 'owner', 'checksum',
-    'os_hash_algo', 'os_hash_value', 'size', 'virtual_size', 'disk_format', 'container_format',
-    'min_disk', 'min_ram', 'tags', 'created_at', 'updated_at', 'self', 'file', 'schema',
-    'direct_url', 'locations', 'stores',
-})
+BASE_ATTRIBUTES = frozenset(
+    {
+        'id',
+        'name',
+        'status',
+        'visibility',
+        'protected',
+        'os_hidden',
+        'owner',
+        'checksum',
+        'os_hash_algo',
+        'os_hash_value',
+        'size',
+        'virtual_size',
+        'disk_format',
+        'container_format',
+        'min_disk',
+        'min_ram',
+        'tags',
+        'created_at',
+        'updated_at',
+        'self',
+        'file',
+        'schema',
+        'direct_url',
+        'locations',
+        'stores',
+    }
+)
 
 #: Attributes that no request may set.
-READ_ONLY_ATTRIBUTES = frozenset({
-    'status', 'checksum', 'os_hash_algo', 'os_hash_value', 'size', 'virtual_size', 'created_at',
-    'updated_at', 'self', 'file', 'schema', 'direct_url', 'stores',
-})
+READ_ONLY_ATTRIBUTES = frozenset(
+    {
+        'status',
+        'checksum',
+        'os_hash_algo',
+        'os_hash_value',
+        'size',
+        'virtual_size',
+        'created_at',
+        'updated_at',
+        'self',
+        'file',
+        'schema',
+        'direct_url',
+        'stores',
+    }
+)
 
 #: Names that neither a base attribute nor a custom property may have.
 RESERVED_ATTRIBUTES = frozenset({'location', 'deleted', 'deleted_at', 'locations'})

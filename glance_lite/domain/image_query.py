@@ -15,16 +15,32 @@ from glance_lite.domain import image as domain
 from glance_lite.domain import text
 
 SORT_KEYS = (
-    'name', 'status', 'container_format', 'disk_format', 'size', 'id', 'created_at', 'updated_at',
+    'name',
+    'status',
+    'container_format',
+    'disk_format',
+    'size',
+    'id',
+    'created_at',
+    'updated_at',
 )
 _IN_COLUMNS = frozenset({'name', 'id', 'status', 'container_format', 'disk_format'})
 _TIME_COLUMNS = frozenset({'created_at', 'updated_at'})
 _BOOL_COLUMNS = frozenset({'protected', 'os_hidden'})
 _INT_COLUMNS = frozenset({'size', 'virtual_size', 'min_disk', 'min_ram'})
-_TEXT_COLUMNS = frozenset({
-    'name', 'id', 'status', 'container_format', 'disk_format', 'owner', 'checksum',
-    'os_hash_algo', 'os_hash_value',
-})
+_TEXT_COLUMNS = frozenset(
+    {
+        'name',
+        'id',
+        'status',
+        'container_format',
+        'disk_format',
+        'owner',
+        'checksum',
+        'os_hash_algo',
+        'os_hash_value',
+    }
+)
 _TIME_OPS = ('gt', 'gte', 'lt', 'lte', 'eq', 'neq')
 _MEMBER_STATUSES = ('accepted', 'pending', 'rejected', 'all')
 _MAX_INT = 2**63 - 1
@@ -210,12 +226,12 @@ def _take_quoted(name: str, rest: str) -> tuple[str, str]:
     position = 0
     while position < len(rest):
         char = rest[position]
-        if char == '\\' and rest[position + 1:position + 2] == '"':
+        if char == '\\' and rest[position + 1 : position + 2] == '"':
             taken.append('"')
             position += 2
             continue
         if char == '"':
-            return ''.join(taken), rest[position + 1:]
+            return ''.join(taken), rest[position + 1 :]
         taken.append(char)
         position += 1
     raise _wrong(name, 'has a quote that is not closed')

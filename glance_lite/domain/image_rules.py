@@ -10,8 +10,16 @@ from glance_lite.domain import image as domain
 
 #: Attributes that a request may write, beside custom properties.
 WRITABLE = (
-    'name', 'visibility', 'protected', 'os_hidden', 'owner', 'disk_format', 'container_format',
-    'min_disk', 'min_ram', 'tags',
+    'name',
+    'visibility',
+    'protected',
+    'os_hidden',
+    'owner',
+    'disk_format',
+    'container_format',
+    'min_disk',
+    'min_ram',
+    'tags',
 )
 #: Statuses in which the formats may still be chosen: before any import or upload looks at them.
 FORMATS_OPEN = (domain.QUEUED, domain.UPLOADING)
@@ -42,9 +50,7 @@ def require_property_name(name: str) -> None:
 
 def require_formats(image: domain.Image, error: type[exceptions.GlanceLiteError]) -> None:
     """Raise ``error`` unless both formats of an image are chosen."""
-    missing = [
-        name for name in ('container_format', 'disk_format') if getattr(image, name) is None
-    ]
+    missing = [name for name in ('container_format', 'disk_format') if getattr(image, name) is None]
     if missing:
         raise error(f'{" and ".join(missing)} must be set before the image gets data.')
 

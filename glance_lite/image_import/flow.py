@@ -73,9 +73,7 @@ def time_to_live(services: Services) -> datetime.timedelta:
     return datetime.timedelta(hours=services.conf.task.task_time_to_live)
 
 
-def _add_plugins(
-    flow: linear_flow.Flow, services: Services, run: ImportRun
-) -> dict[str, str]:
+def _add_plugins(flow: linear_flow.Flow, services: Services, run: ImportRun) -> dict[str, str]:
     plugin_of: dict[str, str] = {}
     position = 0
     for built in services.plugins.build(run.task.plan['plugins'], _arguments(services, run)):

@@ -32,8 +32,10 @@ def check_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
         if name in _WORDS:
             if not isinstance(value, str) or len(value) > _WORDS[name]:
                 raise ValueError(f'{name} must be a string of {_WORDS[name]} characters at most')
-        elif isinstance(value, bool) or not isinstance(value, int) or not (
-            0 <= value <= _LARGEST[name]
+        elif (
+            isinstance(value, bool)
+            or not isinstance(value, int)
+            or not (0 <= value <= _LARGEST[name])
         ):
             raise ValueError(f'{name} must be a whole number from 0 to {_LARGEST[name]}')
     return dict(columns)

@@ -37,7 +37,7 @@ def path_in(staging: StagingArea, uri: str) -> str:
 
     :raises ValueError: it does not lie in the staging area.
     """
-    path = uri[len('file://'):] if uri.startswith('file://') else uri
+    path = uri[len('file://') :] if uri.startswith('file://') else uri
     if not staging.contains(path):
         raise ValueError('the file does not lie in the staging area')
     return path

@@ -140,7 +140,10 @@ class ImageRepo:
         with self._db.writer() as session:
             self._guard(session)
             if not images.update(
-                session, image.image_id, from_status=domain.IMPORTING, held_by=self._task.task_id,
+                session,
+                image.image_id,
+                from_status=domain.IMPORTING,
+                held_by=self._task.task_id,
                 **columns,
             ):
                 raise _not_held()
@@ -265,7 +268,8 @@ class ImportAction:
             if name == 'status':
                 LOG.info(
                     "Image %s: a plugin's status %r is ignored; the outcome of the import decides",
-                    self.image_id, value,
+                    self.image_id,
+                    value,
                 )
             else:
                 setattr(self.image, name, value)

@@ -40,18 +40,35 @@ def _seconds(value: str) -> float:
 #: What may stand in the query of the URL: TaskFlow's names, and how their values are read.
 _SETTINGS: dict[str, dict[str, Callable[[str], Any]]] = {
     'redis': {
-        'namespace': str, 'unix_socket_path': str, 'sentinel': str, 'sentinel_fallbacks': str,
-        'socket_timeout': _seconds, 'socket_connect_timeout': _seconds,
-        'health_check_interval': int, 'ssl': _boolean, 'ssl_keyfile': str, 'ssl_certfile': str,
-        'ssl_cert_reqs': str, 'ssl_ca_certs': str,
+        'namespace': str,
+        'unix_socket_path': str,
+        'sentinel': str,
+        'sentinel_fallbacks': str,
+        'socket_timeout': _seconds,
+        'socket_connect_timeout': _seconds,
+        'health_check_interval': int,
+        'ssl': _boolean,
+        'ssl_keyfile': str,
+        'ssl_certfile': str,
+        'ssl_cert_reqs': str,
+        'ssl_ca_certs': str,
     },
     'etcd': {
-        'protocol': str, 'ca_cert': str, 'cert_key': str, 'cert_cert': str, 'timeout': _seconds,
+        'protocol': str,
+        'ca_cert': str,
+        'cert_key': str,
+        'cert_cert': str,
+        'timeout': _seconds,
         'api_path': str,
     },
     'zookeeper': {
-        'timeout': _seconds, 'randomize_hosts': _boolean, 'use_ssl': _boolean, 'keyfile': str,
-        'keyfile_password': str, 'certfile': str, 'verify_certs': _boolean,
+        'timeout': _seconds,
+        'randomize_hosts': _boolean,
+        'use_ssl': _boolean,
+        'keyfile': str,
+        'keyfile_password': str,
+        'certfile': str,
+        'verify_certs': _boolean,
     },
 }
 
@@ -144,7 +161,9 @@ def _redis(
     host, port = servers[0]
     user, _, password = login.partition(':')
     settings = {
-        'host': host, 'port': port, 'db': int(path or 0),
+        'host': host,
+        'port': port,
+        'db': int(path or 0),
         'namespace': given.get('namespace', 'glance-lite'),
         'socket_timeout': given.get('socket_timeout', TIMEOUT_SECONDS),
         'socket_connect_timeout': given.get('socket_connect_timeout', TIMEOUT_SECONDS),
@@ -163,7 +182,9 @@ def _etcd(
 ) -> dict[str, Any]:
     host, port = servers[0]
     return {
-        'host': host, 'port': port, 'path': path or 'glance-lite',
+        'host': host,
+        'port': port,
+        'path': path or 'glance-lite',
         'timeout': given.get('timeout', TIMEOUT_SECONDS),
     }
 

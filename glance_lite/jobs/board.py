@@ -26,6 +26,11 @@ def load_board(conf: cfg.ConfigOpts, db: Database, areas: list[str], who: str) -
     from glance_lite.jobs.hinted_board import HintedBoard
 
     return HintedBoard(
-        'imports', db, lease, areas, who, Doorbell(address, lease * _CLAIM_LEASES),
+        'imports',
+        db,
+        lease,
+        areas,
+        who,
+        Doorbell(address, lease * _CLAIM_LEASES),
         conf.conductor.reconcile_interval,
     )

@@ -196,7 +196,8 @@ class Doorbell:
             self._told_down = True
             LOG.warning(
                 'The job board %s does not answer (%s); imports go on by the database alone',
-                self._address, type(error).__name__,
+                self._address,
+                type(error).__name__,
             )
         LOG.debug('The job board %s: %s', self._address, error)
 

@@ -24,7 +24,8 @@ class EtcdBoard(impl_etcd.EtcdJobBoard):
         """
         known = {
             name: convert(self._conf[name])
-            for name, convert in self.ETCD_CONFIG_OPTIONS if name in self._conf
+            for name, convert in self.ETCD_CONFIG_OPTIONS
+            if name in self._conf
         }
         client = etcd3gw.Etcd3Client(**known)
         client.status()

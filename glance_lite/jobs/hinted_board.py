@@ -36,8 +36,14 @@ class HintedBoard(SQLJobBoard):
     """The board that one conductor looks at, with a doorbell."""
 
     def __init__(
-        self, name: str, db: Database, lease_seconds: float, areas: list[str], who: str,
-        doorbell: Doorbell, reconcile_seconds: float,
+        self,
+        name: str,
+        db: Database,
+        lease_seconds: float,
+        areas: list[str],
+        who: str,
+        doorbell: Doorbell,
+        reconcile_seconds: float,
     ) -> None:
         """Claim for the conductor ``who``; see :class:`SQLJobBoard` for the rest."""
         super().__init__(name, db, lease_seconds, areas)
@@ -128,13 +134,12 @@ class HintedBoard(SQLJobBoard):
             self._aside = {uuid: until for uuid, until in self._aside.items() if until > now}
             aside = set(self._aside)
         fitting = (
-            entry for entry in self._bell.list_unclaimed()
+            entry
+            for entry in self._bell.list_unclaimed()
             if entry.details['task_id'] not in aside
             and entry.details.get('area') in (None, *self._areas)
         )
-        return {
-            entry.details['task_id']: entry for entry in itertools.islice(fitting, _BATCH)
-        }
+        return {entry.details['task_id']: entry for entry in itertools.islice(fitting, _BATCH)}
 
     def _sort_out(self, claimable: set[str]) -> None:
         """Remove the entries of imports that are over; leave those alone that another runs."""

@@ -31,7 +31,11 @@ class Keeper:
     """What one conductor does for its board beside claiming. Thread safe."""
 
     def __init__(
-        self, db: Database, doorbell: Doorbell, who: str, lease_seconds: float,
+        self,
+        db: Database,
+        doorbell: Doorbell,
+        who: str,
+        lease_seconds: float,
         reconcile_seconds: float,
     ) -> None:
         self._db = db

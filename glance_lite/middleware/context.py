@@ -34,7 +34,9 @@ class ContextMiddleware:
         context = self._identify(environ, environ[fault.REQUEST_ID])
         if context is None:
             line, headers, body = fault.render(
-                environ, 401, 'unauthorized',
+                environ,
+                401,
+                'unauthorized',
                 'The request needs a valid token in the header X-Auth-Token.',
             )
             start_response(line, headers)

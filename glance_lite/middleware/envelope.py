@@ -43,9 +43,7 @@ class Envelope:
         RequestContext(request_id=request_id)
         answered: list[str] = []
 
-        def answer(
-            status: str, headers: list[tuple[str, str]], exc_info: Any = None
-        ) -> Any:
+        def answer(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             answered[:] = [status[:3]]
             headers.append(('x-openstack-request-id', request_id))
             if exc_info:
@@ -55,13 +53,19 @@ class Envelope:
         try:
             if given and len(given) > self._max_id_length:
                 return _refuse(
-                    environ, answer, 431, 'header_too_long',
+                    environ,
+                    answer,
+                    431,
+                    'header_too_long',
                     'The header x-openstack-request-id may have '
                     f'{self._max_id_length} characters at most.',
                 )
             if given and not _ID.fullmatch(given):
                 return _refuse(
-                    environ, answer, 400, 'invalid_request',
+                    environ,
+                    answer,
+                    400,
+                    'invalid_request',
                     'The header x-openstack-request-id may only have letters, digits and any of '
                     '"_.:-".',
                 )
@@ -69,13 +73,19 @@ class Envelope:
         except Exception:
             LOG.exception('Request %s failed', request_id)
             return _refuse(
-                environ, answer, 500, 'internal_error',
+                environ,
+                answer,
+                500,
+                'internal_error',
                 'The service failed to answer. Its log has the cause under the request id.',
             )
         finally:
             LOG.info(
-                '%s %s %s %s %.4f', request_id, environ['REQUEST_METHOD'],
-                _printable(environ.get('PATH_INFO', '')), ''.join(answered),
+                '%s %s %s %s %.4f',
+                request_id,
+                environ['REQUEST_METHOD'],
+                _printable(environ.get('PATH_INFO', '')),
+                ''.join(answered),
                 time.monotonic() - began,
             )
 

@@ -30,12 +30,17 @@ def render(
     request_id = environ.get(REQUEST_ID)
     if _wants_json(environ):
         content_type = 'application/json'
-        text = json.dumps({
-            'error': {
-                'code': code, 'message': message, 'status': status, 'title': title,
-                'request_id': request_id,
+        text = json.dumps(
+            {
+                'error': {
+                    'code': code,
+                    'message': message,
+                    'status': status,
+                    'title': title,
+                    'request_id': request_id,
+                }
             }
-        })
+        )
     else:
         content_type = 'text/plain; charset=UTF-8'
         text = f'{status} {title}\n\n{message}\n\nRequest id: {request_id}\n'

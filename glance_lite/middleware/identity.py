@@ -102,8 +102,10 @@ class _TokenCheck(auth_token.AuthProtocol):
 
     #: What the library turns into a wrong token when the decision is left to the application.
     _AWAY = (
-        keystone_errors.ConnectFailure, keystone_errors.DiscoveryFailure,
-        keystone_errors.RequestTimeout, auth_token.ServiceError,
+        keystone_errors.ConnectFailure,
+        keystone_errors.DiscoveryFailure,
+        keystone_errors.RequestTimeout,
+        auth_token.ServiceError,
     )
 
     def fetch_token(self, token: str, allow_expired: bool = False) -> Any:
@@ -129,7 +131,8 @@ def identify_by_keystone(allow_anonymous: bool) -> Identify:
             caller = RequestContext.from_environ(environ, request_id=request_id)
             caller.service_roles = [
                 role.strip().lower()
-                for role in environ.get('HTTP_X_SERVICE_ROLES', '').split(',') if role.strip()
+                for role in environ.get('HTTP_X_SERVICE_ROLES', '').split(',')
+                if role.strip()
             ]
             return caller
         if allow_anonymous:
@@ -142,6 +145,8 @@ def identify_by_keystone(allow_anonymous: bool) -> Identify:
 def identify_local(environ: dict[str, Any], request_id: str) -> RequestContext:
     """Return the local administrator, whoever asks and whatever headers they send."""
     return RequestContext(
-        user_id=LOCAL_USER_ID, project_id=LOCAL_PROJECT_ID,
-        roles=['admin', 'member', 'reader'], request_id=request_id,
+        user_id=LOCAL_USER_ID,
+        project_id=LOCAL_PROJECT_ID,
+        roles=['admin', 'member', 'reader'],
+        request_id=request_id,
     )

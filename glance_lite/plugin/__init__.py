@@ -15,5 +15,10 @@ from glance_lite.plugin.base import (
 )
 
 __all__ = [
-    'ImageChanges', 'ImageSnapshot', 'ImportPlugin', 'Importer', 'StagedData', 'reject',
+    'ImageChanges',
+    'ImageSnapshot',
+    'ImportPlugin',
+    'Importer',
+    'StagedData',
+    'reject',
 ]

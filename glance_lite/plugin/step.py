@@ -116,14 +116,23 @@ class RunPlugin(task.Task):
         }
         context = self._context
         return base.ImageSnapshot(
-            image_id=image.image_id, name=image.name, owner=image.owner,
-            visibility=image.visibility, size=image.size, virtual_size=image.virtual_size,
-            disk_format=image.disk_format, container_format=image.container_format,
-            min_disk=image.min_disk, min_ram=image.min_ram, tags=tuple(sorted(image.tags)),
+            image_id=image.image_id,
+            name=image.name,
+            owner=image.owner,
+            visibility=image.visibility,
+            size=image.size,
+            virtual_size=image.virtual_size,
+            disk_format=image.disk_format,
+            container_format=image.container_format,
+            min_disk=image.min_disk,
+            min_ram=image.min_ram,
+            tags=tuple(sorted(image.tags)),
             properties=types.MappingProxyType(properties),
             importer=base.Importer(
-                context.user_id, context.project_id,
-                tuple(role.lower() for role in context.roles), bool(context.is_admin),
+                context.user_id,
+                context.project_id,
+                tuple(role.lower() for role in context.roles),
+                bool(context.is_admin),
             ),
         )
 

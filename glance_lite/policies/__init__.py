@@ -14,7 +14,9 @@ def list_rules() -> list[policy.RuleDefault]:
     """Return every rule with its default, for the enforcer and for the sample file."""
     return list(
         itertools.chain(
-            base.list_rules(), images.list_rules(), image_data.list_rules(),
+            base.list_rules(),
+            images.list_rules(),
+            image_data.list_rules(),
             discovery.list_rules(),
         )
     )

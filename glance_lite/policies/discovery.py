@@ -9,7 +9,8 @@ from glance_lite.policies import base
 
 _RULES: list[policy.RuleDefault] = [
     policy.DocumentedRuleDefault(
-        'stores_info_detail', base.ADMIN_OR_SERVICE,
+        'stores_info_detail',
+        base.ADMIN_OR_SERVICE,
         'Show the properties of the stores.',
         [{'path': '/v2/info/stores/detail', 'method': 'GET'}],
         scope_types=['project'],

@@ -9,13 +9,15 @@ from glance_lite.policies import base
 
 _RULES: list[policy.RuleDefault] = [
     policy.DocumentedRuleDefault(
-        'upload_image', base.ADMIN_OR_PROJECT_MEMBER,
+        'upload_image',
+        base.ADMIN_OR_PROJECT_MEMBER,
         'Upload the data of an image. Restrict it to make users import instead.',
         [{'path': '/v2/images/{image_id}/file', 'method': 'PUT'}],
         scope_types=['project'],
     ),
     policy.DocumentedRuleDefault(
-        'download_image', base.seen_by('member'),
+        'download_image',
+        base.seen_by('member'),
         'Download the data of an image.',
         [{'path': '/v2/images/{image_id}/file', 'method': 'GET'}],
         scope_types=['project'],

@@ -19,7 +19,8 @@ _RULES: list[policy.RuleDefault] = [
         scope_types=_SCOPES,
     ),
     policy.DocumentedRuleDefault(
-        'get_image', base.seen_by('reader'),
+        'get_image',
+        base.seen_by('reader'),
         'Show an image, and each image of a list.',
         [
             {'path': '/v2/images/{image_id}', 'method': 'GET'},
@@ -28,13 +29,15 @@ _RULES: list[policy.RuleDefault] = [
         scope_types=_SCOPES,
     ),
     policy.DocumentedRuleDefault(
-        'get_images', base.ADMIN_OR_PROJECT_READER,
+        'get_images',
+        base.ADMIN_OR_PROJECT_READER,
         'List images.',
         [{'path': '/v2/images', 'method': 'GET'}],
         scope_types=_SCOPES,
     ),
     policy.DocumentedRuleDefault(
-        'modify_image', base.ADMIN_OR_PROJECT_MEMBER,
+        'modify_image',
+        base.ADMIN_OR_PROJECT_MEMBER,
         'Change an image, stage data for it, import it, cancel an import.',
         [
             {'path': '/v2/images/{image_id}', 'method': 'PATCH'},
@@ -45,13 +48,15 @@ _RULES: list[policy.RuleDefault] = [
         scope_types=_SCOPES,
     ),
     policy.DocumentedRuleDefault(
-        'delete_image', base.ADMIN_OR_PROJECT_MEMBER,
+        'delete_image',
+        base.ADMIN_OR_PROJECT_MEMBER,
         'Delete an image and its data.',
         [{'path': '/v2/images/{image_id}', 'method': 'DELETE'}],
         scope_types=_SCOPES,
     ),
     policy.DocumentedRuleDefault(
-        'publicize_image', base.ADMIN,
+        'publicize_image',
+        base.ADMIN,
         'Make an image public.',
         [
             {'path': '/v2/images', 'method': 'POST'},
@@ -60,7 +65,8 @@ _RULES: list[policy.RuleDefault] = [
         scope_types=_SCOPES,
     ),
     policy.DocumentedRuleDefault(
-        'communitize_image', base.ADMIN_OR_PROJECT_MEMBER,
+        'communitize_image',
+        base.ADMIN_OR_PROJECT_MEMBER,
         'Make an image a community image.',
         [
             {'path': '/v2/images', 'method': 'POST'},

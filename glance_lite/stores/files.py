@@ -67,7 +67,7 @@ def write_all(fd: int, data: memoryview) -> None:
     """
     try:
         while data:
-            data = data[os.write(fd, data):]
+            data = data[os.write(fd, data) :]
     except OSError as error:
         raise as_store_error(error) from error
 
@@ -117,8 +117,12 @@ def _copy(source: str, target: str, advance: Callable[[int], None]) -> int:
                 try:
                     count = os.copy_file_range(src.fileno(), fd, min(step, size - done))
                 except OSError as error:
-                    if error.errno not in (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP,
-                                           errno.ENOSYS):
+                    if error.errno not in (
+                        errno.EXDEV,
+                        errno.EINVAL,
+                        errno.EOPNOTSUPP,
+                        errno.ENOSYS,
+                    ):
                         raise as_store_error(error) from error
                     count = os.sendfile(fd, src.fileno(), None, min(step, size - done))
                 if count == 0:

@@ -51,9 +51,7 @@ class FileStore(base.Store):
             self._require_space(size)
         return _FileWriter(self, os.path.join(self.directory, f'{image_id}.{attempt}'))
 
-    def open_reader(
-        self, url: str, offset: int = 0, length: int | None = None
-    ) -> base.StoreReader:
+    def open_reader(self, url: str, offset: int = 0, length: int | None = None) -> base.StoreReader:
         return _FileReader(self._path(url), offset, length)
 
     def put_file(

@@ -36,9 +36,7 @@ class MemoryStore(base.Store):
             self._require_space(size)
         return _MemoryWriter(self, f'memory://{self.store_id}/{image_id}.{attempt}')
 
-    def open_reader(
-        self, url: str, offset: int = 0, length: int | None = None
-    ) -> base.StoreReader:
+    def open_reader(self, url: str, offset: int = 0, length: int | None = None) -> base.StoreReader:
         data = self._find(url)[offset:]
         return _MemoryReader(data if length is None else data[:length])
 

@@ -33,7 +33,10 @@ class Client:
 
         def identify(environ: dict[str, Any], request_id: str) -> RequestContext:
             return RequestContext(
-                user_id=user_id, project_id=project_id, roles=list(roles), request_id=request_id,
+                user_id=user_id,
+                project_id=project_id,
+                roles=list(roles),
+                request_id=request_id,
                 overwrite=False,
             )
 

@@ -36,8 +36,25 @@ def write_qcow2(path: Path, data_bytes: int = 1024 * 1024, backing_file: str = '
     level_1, level_2, count_table, count_block = (n * _CLUSTER for n in range(1, 5))
     name = backing_file.encode()
     header = struct.pack(
-        '>4sIQIIQIIQQIIQQQQII', b'QFI\xfb', 3, _HEADER_BYTES + 8 if name else 0, len(name),
-        _CLUSTER_BITS, DISK_BYTES, 0, 1, level_1, count_table, 1, 0, 0, 0, 0, 0, 4, _HEADER_BYTES,
+        '>4sIQIIQIIQQIIQQQQII',
+        b'QFI\xfb',
+        3,
+        _HEADER_BYTES + 8 if name else 0,
+        len(name),
+        _CLUSTER_BITS,
+        DISK_BYTES,
+        0,
+        1,
+        level_1,
+        count_table,
+        1,
+        0,
+        0,
+        0,
+        0,
+        0,
+        4,
+        _HEADER_BYTES,
     )
     entries = [0] * (_CLUSTER // 8)
     for place, cluster in enumerate(guest, start=5):

@@ -84,9 +84,7 @@ class ImportPluginContract:
         reserved = image_domain.RESERVED_PREFIX
         assert not [name for name in outcome.image.properties if name.startswith(reserved)]
 
-    def test_a_failure_after_it_can_be_tried_again(
-        self, trial: Trial, source: Path
-    ) -> None:
+    def test_a_failure_after_it_can_be_tried_again(self, trial: Trial, source: Path) -> None:
         image_id = trial.stage(source, **self.image)
         before = trial.image(image_id)
         failed = trial.import_staged(image_id, store='full', roles=self.roles)
@@ -110,9 +108,7 @@ class ImportPluginContract:
         for atom in [*reversed(list(build.iter_atoms(built.flow)))] * 2:
             atom.revert(**_arguments(atom.revert, undo))
 
-    def test_it_leaves_the_staged_file_as_it_was(
-        self, trial: Trial, source: Path
-    ) -> None:
+    def test_it_leaves_the_staged_file_as_it_was(self, trial: Trial, source: Path) -> None:
         image_id = trial.stage(source, **self.image)
         path = trial.staged_path(image_id)
         assert path is not None

@@ -66,10 +66,17 @@ class StoreContract:
         stored = put(store, 'image', 'one', b'')
         assert (stored.size, read(store, stored.url)) == (0, b'')
 
-    @pytest.mark.parametrize(('offset', 'length', 'expected'), [
-        (0, 10, DATA[:10]), (5, None, DATA[5:]), (1_048_570, 20, DATA[1_048_570:1_048_590]),
-        (len(DATA) - 1, 1, DATA[-1:]), (len(DATA) - 3, 100, DATA[-3:]), (7, 0, b''),
-    ])
+    @pytest.mark.parametrize(
+        ('offset', 'length', 'expected'),
+        [
+            (0, 10, DATA[:10]),
+            (5, None, DATA[5:]),
+            (1_048_570, 20, DATA[1_048_570:1_048_590]),
+            (len(DATA) - 1, 1, DATA[-1:]),
+            (len(DATA) - 3, 100, DATA[-3:]),
+            (7, 0, b''),
+        ],
+    )
     def test_a_range_can_be_read(
         self, store: base.Store, offset: int, length: int | None, expected: bytes
     ) -> None:
@@ -96,10 +103,17 @@ class StoreContract:
             with pytest.raises(exceptions.StoreDataNotFound):
                 call(stored.url)
 
-    @pytest.mark.parametrize('url', [
-        '', 'no url', 'file:///etc/passwd', 'file:///../etc/passwd', 'memory://other/image.one',
-        'http://localhost/image.one',
-    ])
+    @pytest.mark.parametrize(
+        'url',
+        [
+            '',
+            'no url',
+            'file:///etc/passwd',
+            'file:///../etc/passwd',
+            'memory://other/image.one',
+            'http://localhost/image.one',
+        ],
+    )
     def test_a_url_that_is_not_of_this_store_finds_nothing(
         self, store: base.Store, url: str
     ) -> None:
@@ -181,7 +195,7 @@ class StoreContract:
 def put(store: base.Store, image_id: str, attempt: str, data: bytes) -> base.Stored:
     """Store bytes in two pieces."""
     writer = store.open_writer(image_id, attempt, len(data))
-    for piece in (data[: len(data) // 2], data[len(data) // 2:]):
+    for piece in (data[: len(data) // 2], data[len(data) // 2 :]):
         writer.write(memoryview(piece))
     return writer.commit()
 

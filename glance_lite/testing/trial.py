@@ -85,16 +85,15 @@ class Trial:
         """Make an image whose data is staged; return its id."""
         image_id = str(uuid.uuid4())
         values = {'disk_format': 'qcow2', 'container_format': 'bare', 'owner': 'trial-project'}
-        record = image_domain.Image(
-            image_id, status=image_domain.UPLOADING, **(values | image)
-        )
+        record = image_domain.Image(image_id, status=image_domain.UPLOADING, **(values | image))
         staging = self.services.staging
         name = f'{image_id}.upload'
         fd = staging.create(name)
         try:
             with open(source, 'rb', buffering=0) as file:
                 facts = image_data.transfer(
-                    file, lambda piece: _write(fd, piece),
+                    file,
+                    lambda piece: _write(fd, piece),
                     hash_algo=self.conf.hashing_algorithm,
                 )
             record_of_data = facts.to_record() | {'mtime_ns': seal(fd)}
@@ -102,9 +101,7 @@ class Trial:
             os.close(fd)
         with self.db.writer() as session:
             images.insert(session, record)
-            staged.insert(
-                session, staged.Staged(image_id, staging.area_id, name, record_of_data)
-            )
+            staged.insert(session, staged.Staged(image_id, staging.area_id, name, record_of_data))
         return image_id
 
     def import_staged(
@@ -134,24 +131,38 @@ class Trial:
         """
         task_id = str(uuid.uuid4())
         plan = {
-            'method': 'glance-direct', 'stores': [store], 'all_stores_must_succeed': True,
+            'method': 'glance-direct',
+            'stores': [store],
+            'all_stores_must_succeed': True,
             'plugins': self.services.plugins.names if plugins is None else list(plugins),
             'validation': None,
         }
         caller = RequestContext(
-            user_id='trial-user', project_id='trial-project', roles=list(roles),
-            is_admin='admin' in roles, overwrite=False,
+            user_id='trial-user',
+            project_id='trial-project',
+            roles=list(roles),
+            is_admin='admin' in roles,
+            overwrite=False,
         )
         with self.db.writer() as session:
             images.hold_for_import(session, image_id, task_id, image_domain.UPLOADING)
-            tasks.insert(session, task_domain.Task(
-                task_id, image_id, 'trial-project', plan=plan, user_id='trial-user',
-                request_id='req-trial', caller=caller.to_record(),
-                input={
-                    'image_id': image_id, 'backend': [store],
-                    'import_req': {'method': {'name': 'glance-direct'}},
-                },
-            ))
+            tasks.insert(
+                session,
+                task_domain.Task(
+                    task_id,
+                    image_id,
+                    'trial-project',
+                    plan=plan,
+                    user_id='trial-user',
+                    request_id='req-trial',
+                    caller=caller.to_record(),
+                    input={
+                        'image_id': image_id,
+                        'backend': [store],
+                        'import_req': {'method': {'name': 'glance-direct'}},
+                    },
+                ),
+            )
             jobs.post(session, task_id, 'import', {}, self.services.staging.area_id)
         return task_id
 
@@ -160,15 +171,23 @@ class Trial:
         task = self._task(task_id)
         assert task.image_id is not None
         repo = surface.ImageRepo(self.db, task, lambda session: None)
-        return self.services.plugins.build(task.plan['plugins'], {
-            'task_id': task_id, 'task_type': task.type, 'image_id': task.image_id,
-            'context': RequestContext.from_record(task.caller),
-            'import_req': task.input['import_req'],
-            'task_repo': surface.TaskRepo(self.db), 'image_repo': repo, 'admin_repo': repo,
-            'image_factory': surface.ImageFactory(), 'backend': list(task.plan['stores']),
-            'action_wrapper': surface.ActionWrapper(self.db, task, lambda session: None),
-            'uri': None,
-        })
+        return self.services.plugins.build(
+            task.plan['plugins'],
+            {
+                'task_id': task_id,
+                'task_type': task.type,
+                'image_id': task.image_id,
+                'context': RequestContext.from_record(task.caller),
+                'import_req': task.input['import_req'],
+                'task_repo': surface.TaskRepo(self.db),
+                'image_repo': repo,
+                'admin_repo': repo,
+                'image_factory': surface.ImageFactory(),
+                'backend': list(task.plan['stores']),
+                'action_wrapper': surface.ActionWrapper(self.db, task, lambda session: None),
+                'uri': None,
+            },
+        )
 
     def image(self, image_id: str) -> image_domain.Image:
         """Read an image."""
@@ -186,7 +205,8 @@ class Trial:
         directory = self.services.staging.directory
         return sorted(
             os.path.join(directory, name)
-            for name in os.listdir(directory) if not name.startswith('.')
+            for name in os.listdir(directory)
+            if not name.startswith('.')
         )
 
     def stored_data(self, image_id: str) -> bytes | None:
@@ -223,4 +243,4 @@ def _conf_text(directory: Path, plugins: Iterable[str], options: Options) -> str
 
 def _write(fd: int, piece: memoryview) -> None:
     while piece:
-        piece = piece[os.write(fd, piece):]
+        piece = piece[os.write(fd, piece) :]

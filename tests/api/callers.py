@@ -15,6 +15,8 @@ def identify(environ: dict[str, Any], request_id: str) -> RequestContext | None:
         return None
     project, _, roles = caller.partition(':')
     return RequestContext(
-        user_id=f'user-of-{project}', project_id=project, roles=roles.split(','),
+        user_id=f'user-of-{project}',
+        project_id=project,
+        roles=roles.split(','),
         request_id=request_id,
     )

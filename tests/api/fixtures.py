@@ -67,9 +67,7 @@ class ServiceFixture(fixture.GabbiFixture):
         """Build the service."""
         self._directory = Path(tempfile.mkdtemp(prefix='glance-lite-story-'))
         self._source = ThreadingHTTPServer(('127.0.0.1', 0), Source)
-        threading.Thread(
-            target=self._source.serve_forever, args=(0.01,), daemon=True
-        ).start()
+        threading.Thread(target=self._source.serve_forever, args=(0.01,), daemon=True).start()
         port = self._source.server_port
         os.environ['GABBI_SOURCE'] = f'http://127.0.0.1:{port}'
         conf = cfg.ConfigOpts()

@@ -26,8 +26,11 @@ def suites() -> dict[str, unittest.TestSuite]:
         # of the underscore in file names, which only its own way to group tests cannot bear
         warnings.simplefilter('ignore', exception.GabbiSyntaxWarning)
         built = driver.build_tests(
-            str(HERE), unittest.TestLoader(), intercept=fixtures.application,
-            fixture_module=fixtures, test_loader_name='stories',
+            str(HERE),
+            unittest.TestLoader(),
+            intercept=fixtures.application,
+            fixture_module=fixtures,
+            test_loader_name='stories',
         )
     return {next(iter(suite)).test_base_name: suite for suite in built}
 

@@ -86,8 +86,19 @@ class Redis(BoardServer):
 
     def command(self, data: Path) -> list[str]:
         return [
-            'redis-server', '--port', str(self.port), '--bind', '127.0.0.1', '--dir', str(data),
-            '--save', '', '--appendonly', 'yes', '--appendfsync', 'always',
+            'redis-server',
+            '--port',
+            str(self.port),
+            '--bind',
+            '127.0.0.1',
+            '--dir',
+            str(data),
+            '--save',
+            '',
+            '--appendonly',
+            'yes',
+            '--appendfsync',
+            'always',
         ]
 
 
@@ -105,9 +116,19 @@ class Etcd(BoardServer):
     def command(self, data: Path) -> list[str]:
         client, peer = (f'http://127.0.0.1:{port}' for port in (self.port, self._peer_port))
         return [
-            'etcd', '--data-dir', str(data), '--listen-client-urls', client,
-            '--advertise-client-urls', client, '--listen-peer-urls', peer,
-            '--initial-advertise-peer-urls', peer, '--initial-cluster', f'default={peer}',
+            'etcd',
+            '--data-dir',
+            str(data),
+            '--listen-client-urls',
+            client,
+            '--advertise-client-urls',
+            client,
+            '--listen-peer-urls',
+            peer,
+            '--initial-advertise-peer-urls',
+            peer,
+            '--initial-cluster',
+            f'default={peer}',
         ]
 
     def answers(self) -> bool:
@@ -129,8 +150,11 @@ class Zookeeper(BoardServer):
             '4lw.commands.whitelist=srvr\n'
         )
         return [
-            'java', '-cp', f'/etc/zookeeper/conf:{ZOOKEEPER_JAR}:{ZOOKEEPER_JAR.parent}/*',
-            'org.apache.zookeeper.server.quorum.QuorumPeerMain', str(settings),
+            'java',
+            '-cp',
+            f'/etc/zookeeper/conf:{ZOOKEEPER_JAR}:{ZOOKEEPER_JAR.parent}/*',
+            'org.apache.zookeeper.server.quorum.QuorumPeerMain',
+            str(settings),
         ]
 
     def answers(self) -> bool:

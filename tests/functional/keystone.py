@@ -49,8 +49,10 @@ def environment() -> Path:
         if not all((Path(named) / 'bin' / name).exists() for name in ('keystone-manage', 'uwsgi')):
             services.missing(f'{VARIABLE} = {named} has no keystone-manage or no uwsgi in bin.')
         return Path(named)
-    folder = Path(__file__).resolve().parents[2] / '.tox' / (
-        f'keystone-{VERSION}-py{sys.version_info[0]}.{sys.version_info[1]}'
+    folder = (
+        Path(__file__).resolve().parents[2]
+        / '.tox'
+        / (f'keystone-{VERSION}-py{sys.version_info[0]}.{sys.version_info[1]}')
     )
     ready = folder / 'ready'
     if not ready.exists():
@@ -66,8 +68,16 @@ def environment() -> Path:
 def _install(folder: Path) -> None:
     for command in (
         [sys.executable, '-m', 'venv', '--clear', str(folder)],
-        [str(folder / 'bin' / 'python'), '-m', 'pip', 'install', '--quiet',
-         '--disable-pip-version-check', f'keystone=={VERSION}', 'pyuwsgi'],
+        [
+            str(folder / 'bin' / 'python'),
+            '-m',
+            'pip',
+            'install',
+            '--quiet',
+            '--disable-pip-version-check',
+            f'keystone=={VERSION}',
+            'pyuwsgi',
+        ],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -106,7 +116,9 @@ class Keystone:
         """Run ``keystone-manage``, which must succeed."""
         done = subprocess.run(
             [str(self._env / 'bin' / 'keystone-manage'), '--config-file', str(self._config), *args],
-            capture_output=True, text=True, check=False,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
 
@@ -118,20 +130,40 @@ class Keystone:
         with contextlib.closing(sqlite3.connect(self._folder / 'keystone.sqlite')) as database:
             database.execute('PRAGMA journal_mode = WAL')
         for command in ('fernet_setup', 'credential_setup'):
-            self.manage(command, '--keystone-user', str(os.geteuid()),
-                        '--keystone-group', str(os.getegid()))
-        self.manage('bootstrap', '--bootstrap-password', PASSWORD, '--bootstrap-region-id',
-                    'here', *(part for kind in ('public', 'internal', 'admin')
-                              for part in (f'--bootstrap-{kind}-url', self.auth_url)))
+            self.manage(
+                command, '--keystone-user', str(os.geteuid()), '--keystone-group', str(os.getegid())
+            )
+        self.manage(
+            'bootstrap',
+            '--bootstrap-password',
+            PASSWORD,
+            '--bootstrap-region-id',
+            'here',
+            *(
+                part
+                for kind in ('public', 'internal', 'admin')
+                for part in (f'--bootstrap-{kind}-url', self.auth_url)
+            ),
+        )
 
     def start(self) -> None:
         """Start the process and wait until it answers."""
         self._process = Process(
-            [str(self._env / 'bin' / 'uwsgi'), '--http-socket', f'127.0.0.1:{self.port}',
-             '--module', 'keystone.wsgi.api:application', '--master', '--die-on-term',
-             '--need-app', '--buffer-size', '65535',
-             # it closes each connection, but would not say so, and clients reuse what they have
-             '--add-header', 'Connection: close'],
+            [
+                str(self._env / 'bin' / 'uwsgi'),
+                '--http-socket',
+                f'127.0.0.1:{self.port}',
+                '--module',
+                'keystone.wsgi.api:application',
+                '--master',
+                '--die-on-term',
+                '--need-app',
+                '--buffer-size',
+                '65535',
+                # it closes each connection, but would not say so, and clients reuse what they have
+                '--add-header',
+                'Connection: close',
+            ],
             self._folder / f'keystone-{self.port}.log',
             {'OS_KEYSTONE_CONFIG_FILES': str(self._config)},
         )
@@ -165,9 +197,16 @@ class Keystone:
 
         :param scope: ``project`` is the user's own; else what the identity API calls scope.
         """
-        identity = {'methods': ['password'], 'password': {'user': {
-            'name': user, 'domain': {'id': 'default'}, 'password': PASSWORD,
-        }}}
+        identity = {
+            'methods': ['password'],
+            'password': {
+                'user': {
+                    'name': user,
+                    'domain': {'id': 'default'},
+                    'password': PASSWORD,
+                }
+            },
+        }
         return self.sign_in(identity, _own_project(user) if scope == 'project' else scope)
 
     def sign_in(self, identity: dict[str, Any], scope: Any = None) -> str:
@@ -215,9 +254,18 @@ class Keystone:
         """Have the image service in the catalog while the block runs."""
         made = self.call('POST', '/services', {'service': {'type': 'image', 'name': 'glance'}})
         service_id = made['service']['id']
-        self.call('POST', '/endpoints', {'endpoint': {
-            'service_id': service_id, 'interface': 'public', 'region_id': 'here', 'url': url,
-        }})
+        self.call(
+            'POST',
+            '/endpoints',
+            {
+                'endpoint': {
+                    'service_id': service_id,
+                    'interface': 'public',
+                    'region_id': 'here',
+                    'url': url,
+                }
+            },
+        )
         try:
             yield
         finally:
@@ -226,10 +274,16 @@ class Keystone:
     def authtoken(self, **options: Any) -> str:
         """Return the configuration of a service that asks this Keystone, as Glance's is."""
         lines = {
-            'www_authenticate_uri': self.url, 'auth_url': self.url, 'auth_type': 'password',
-            'project_domain_name': 'Default', 'user_domain_name': 'Default',
-            'project_name': 'service', 'username': 'glance', 'password': PASSWORD,
-            'service_token_roles_required': 'true', **options,
+            'www_authenticate_uri': self.url,
+            'auth_url': self.url,
+            'auth_type': 'password',
+            'project_domain_name': 'Default',
+            'user_domain_name': 'Default',
+            'project_name': 'service',
+            'username': 'glance',
+            'password': PASSWORD,
+            'service_token_roles_required': 'true',
+            **options,
         }
         text = '\n'.join(f'{name} = {value}' for name, value in lines.items())
         return f'[paste_deploy]\nflavor = keystone\n[keystone_authtoken]\n{text}\n'
@@ -271,9 +325,12 @@ class Caller(Service):
     def credentials(self) -> dict[str, str]:
         """Return how the user signs in by password, as openstacksdk names it."""
         return {
-            'auth_url': self._auth_url, 'username': self._user, 'password': PASSWORD,
+            'auth_url': self._auth_url,
+            'username': self._user,
+            'password': PASSWORD,
             'project_name': str(_own_project(self._user)['project']['name']),
-            'user_domain_id': 'default', 'project_domain_id': 'default',
+            'user_domain_id': 'default',
+            'project_domain_id': 'default',
         }
 
     def cli(self, *args: str, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -34,8 +34,12 @@ class Process:
         self.log = log
         self._file = log.open('ab')
         self.popen = subprocess.Popen(
-            args, stdout=self._file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            start_new_session=True, env={**os.environ, **(env or {})},
+            args,
+            stdout=self._file,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, **(env or {})},
         )
 
     def kill(self) -> None:
@@ -59,9 +63,7 @@ class Process:
 
 
 @contextlib.contextmanager
-def running(
-    args: Sequence[str], log: Path, env: dict[str, str] | None = None
-) -> Iterator[Process]:
+def running(args: Sequence[str], log: Path, env: dict[str, str] | None = None) -> Iterator[Process]:
     """Run a process while the block runs."""
     process = Process(args, log, env)
     try:

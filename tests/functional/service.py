@@ -17,9 +17,7 @@ import requests
 
 from tests.functional.processes import Process, free_port, program, running, wait_for
 
-LOCAL_SOURCES = (
-    '[import_filtering_opts]\npermitted_networks = 127.0.0.0/8\nallowed_ports =\n'
-)
+LOCAL_SOURCES = '[import_filtering_opts]\npermitted_networks = 127.0.0.0/8\nallowed_ports =\n'
 
 
 class Service:
@@ -47,12 +45,17 @@ class Service:
     def put(self, image_id: str, data: Any, to: str = 'stage', **headers: str) -> requests.Response:
         """Stage or upload data."""
         return self.request(
-            'PUT', f'/v2/images/{image_id}/{to}', data=data,
+            'PUT',
+            f'/v2/images/{image_id}/{to}',
+            data=data,
             headers={'Content-Type': 'application/octet-stream', **headers},
         )
 
     def post_import(
-        self, image_id: str, name: str = 'glance-direct', method: dict[str, Any] | None = None,
+        self,
+        image_id: str,
+        name: str = 'glance-direct',
+        method: dict[str, Any] | None = None,
         **more: Any,
     ) -> requests.Response:
         """Ask for an import by the method of this name, with more fields of it and beside it."""
@@ -76,7 +79,8 @@ class Service:
     def wait(self, image_id: str, seconds: float = 60) -> dict[str, Any]:
         """Wait until the newest import of an image has ended; return its task."""
         wait_for(
-            lambda: self.last_task(image_id)['status'] in ('success', 'failure'), seconds,
+            lambda: self.last_task(image_id)['status'] in ('success', 'failure'),
+            seconds,
             f'the end of the import of {image_id}',
         )
         return self.last_task(image_id)
@@ -98,8 +102,12 @@ class Service:
         """Run one of the installed clients against the service."""
         name, *rest = args
         env = {
-            'PATH': os.environ['PATH'], 'HOME': str(self.folder), 'TERM': 'dumb',
-            'OS_AUTH_TYPE': 'none', 'OS_ENDPOINT': self.url, 'GLANCE_LITE_ENDPOINT': self.url,
+            'PATH': os.environ['PATH'],
+            'HOME': str(self.folder),
+            'TERM': 'dumb',
+            'OS_AUTH_TYPE': 'none',
+            'OS_ENDPOINT': self.url,
+            'GLANCE_LITE_ENDPOINT': self.url,
         }
         options.setdefault('timeout', 120)
         return subprocess.run(

@@ -64,8 +64,10 @@ def service(tmp_path_factory, source):
     with LocalService(tmp_path_factory.mktemp('service') / 'a folder') as local:
         local.prepare()
         with open(local.import_conf, 'a') as conf:
-            conf.write('\n[import_filtering_opts]\npermitted_networks = [127.0.0.1/32]\n'
-                       f'allowed_ports = [{port}]\n')
+            conf.write(
+                '\n[import_filtering_opts]\npermitted_networks = [127.0.0.1/32]\n'
+                f'allowed_ports = [{port}]\n'
+            )
         local.start()
         yield local
 
@@ -84,8 +86,13 @@ def run(service):
     def call(*arguments):
         environment = {**os.environ, 'GLANCE_LITE_ENDPOINT': service.url, 'NO_PROXY': '127.0.0.1'}
         return subprocess.run(
-            [*CLIENT, *map(str, arguments)], env=environment, capture_output=True, text=True,
-            timeout=120, stdin=subprocess.DEVNULL, check=False,
+            [*CLIENT, *map(str, arguments)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
 
     return call
@@ -93,10 +100,18 @@ def run(service):
 
 def openstack(service, *arguments):
     """Run the ``openstack`` client and return what it wrote."""
-    environment = {**os.environ, 'OS_AUTH_TYPE': 'none', 'OS_ENDPOINT': service.url,
-                   'NO_PROXY': '127.0.0.1'}
+    environment = {
+        **os.environ,
+        'OS_AUTH_TYPE': 'none',
+        'OS_ENDPOINT': service.url,
+        'NO_PROXY': '127.0.0.1',
+    }
     return subprocess.run(
-        [OPENSTACK, *arguments], env=environment, capture_output=True, text=True, timeout=120,
+        [OPENSTACK, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
         check=True,
     ).stdout
 
@@ -106,14 +121,23 @@ def sha512(path):
 
 
 def test_a_file_becomes_an_image_that_downloads_as_it_was(service, run, disk, tmp_path):
-    result = run('import', disk, '--name', 'a disk', '--property', 'os_distro=debian', '--tag', 'a',
-                 '--json')
+    result = run(
+        'import', disk, '--name', 'a disk', '--property', 'os_distro=debian', '--tag', 'a', '--json'
+    )
     assert result.returncode == 0, result.stderr
     document = json.loads(result.stdout)
     image = document['image']
-    assert image.items() >= {
-        'name': 'a disk', 'status': 'active', 'disk_format': 'qcow2', 'os_distro': 'debian',
-        'imported_by': 'glance_lite quick start', 'os_hash_value': sha512(disk)}.items()
+    assert (
+        image.items()
+        >= {
+            'name': 'a disk',
+            'status': 'active',
+            'disk_format': 'qcow2',
+            'os_distro': 'debian',
+            'imported_by': 'glance_lite quick start',
+            'os_hash_value': sha512(disk),
+        }.items()
+    )
     copy = tmp_path / 'copy'
     openstack(service, 'image', 'save', '--file', str(copy), image['id'])
     assert sha512(copy) == sha512(disk)
@@ -198,7 +222,8 @@ def test_ctrl_c_leaves_the_import_running_and_tells_how_to_watch_it(service, sou
     (folder / 'slow.qcow2').write_bytes(disk.read_bytes())
     process = subprocess.Popen(
         [*CLIENT, 'import', f'{url}/slow.qcow2', '--endpoint', service.url],
-        stderr=subprocess.PIPE, text=True,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     seen = ''
     while 'confirm-claim' not in seen:

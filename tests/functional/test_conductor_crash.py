@@ -19,8 +19,15 @@ from tests.functional.processes import program, running, wait_for
 SIZE = 256 * 1024 * 1024
 BLOCK = os.urandom(1024 * 1024)
 PHASES = [
-    'confirm-claim', 'bytes', 'verify-staged', 'run-plugin:no_op', 'measure-data',
-    'copy-to-store:fast', 'activate-image', 'delete-staged', 'complete-task',
+    'confirm-claim',
+    'bytes',
+    'verify-staged',
+    'run-plugin:no_op',
+    'measure-data',
+    'copy-to-store:fast',
+    'activate-image',
+    'delete-staged',
+    'complete-task',
 ]
 EXTRA = (
     '[image_import_opts]\nimage_import_plugins = [no_op]\n'
@@ -73,7 +80,8 @@ def conductor(tmp_path, **env):
     """Run a conductor, one that pauses if the environment says so."""
     args = (
         [sys.executable, str(Path(__file__).parent / 'paused_conductor.py')]
-        if env else [program('glance-lite-conductor')]
+        if env
+        else [program('glance-lite-conductor')]
     )
     config = str(tmp_path / 'glance-api.conf')
     return running([*args, '--config-file', config], tmp_path / 'conductor.log', env)

@@ -47,6 +47,7 @@ def connect(server, request):
 
 def find(bell, task_id):
     """Return an unclaimed entry as soon as the board shows it."""
+
     def look():
         found.extend(e for e in bell.list_unclaimed() if e.details['task_id'] == task_id)
         return found

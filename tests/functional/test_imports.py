@@ -87,9 +87,9 @@ def test_web_download_with_its_hash(api, web):
 )
 def test_a_bad_source_fails_with_its_reason_and_may_be_tried_again(api, web, path, code, words):
     image_id = api.create()
-    assert api.post_import(
-        image_id, 'web-download', method={'uri': web.url + path}
-    ).status_code == 202
+    assert (
+        api.post_import(image_id, 'web-download', method={'uri': web.url + path}).status_code == 202
+    )
     task = api.wait(image_id)
     assert (task['status'], task['error']['code']) == ('failure', code)
     assert words in task['message'] and 'secret' not in task['message']
@@ -118,13 +118,13 @@ def test_all_stores(api):
 def test_of_two_imports_at_once_one_is_told_of_the_other(api, web):
     for _ in range(5):
         image_id = api.create()
+        source_of = {'uri': web.url + '/disk'}
         with ThreadPoolExecutor(2) as pool:
-            answers = list(pool.map(
-                lambda _: api.post_import(
-                    image_id, 'web-download', method={'uri': web.url + '/disk'}  # noqa: B023
-                ),
-                range(2),
-            ))
+            posts = [
+                pool.submit(api.post_import, image_id, 'web-download', method=source_of)
+                for _ in range(2)
+            ]
+            answers = [post.result() for post in posts]
         assert sorted(answer.status_code for answer in answers) == [202, 409]
         refused = next(answer for answer in answers if answer.status_code == 409)
         taken = next(answer for answer in answers if answer.status_code == 202)

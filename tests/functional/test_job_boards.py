@@ -65,14 +65,18 @@ def conductors(tmp_path, count=1, **env):
     """Run conductors; wait until they hear the board, if it is there."""
     program_or_test = (
         [sys.executable, str(Path(__file__).parent / 'paused_conductor.py')]
-        if env else [program('glance-lite-conductor')]
+        if env
+        else [program('glance-lite-conductor')]
     )
     with contextlib.ExitStack() as stack:
         found = [
-            stack.enter_context(running(
-                [*program_or_test, '--config-file', str(tmp_path / 'glance-api.conf')],
-                tmp_path / f'conductor-{number}{"-paused" if env else ""}.log', env,
-            ))
+            stack.enter_context(
+                running(
+                    [*program_or_test, '--config-file', str(tmp_path / 'glance-api.conf')],
+                    tmp_path / f'conductor-{number}{"-paused" if env else ""}.log',
+                    env,
+                )
+            )
             for number in range(count)
         ]
         for each in found:
@@ -119,8 +123,12 @@ def test_the_service_announces_its_imports(tmp_path, server):
     )
     with service(tmp_path, extra=extra) as found:
         wait_for(
-            lambda: f'The job board {server.kind} at 127.0.0.1:{server.port} answers'
-            in found.process.text(), 30, 'the conductor at the board',
+            lambda: (
+                f'The job board {server.kind} at 127.0.0.1:{server.port} answers'
+                in found.process.text()
+            ),
+            30,
+            'the conductor at the board',
         )
         images = [found.create(name=f'disk {number}') for number in range(5)]
         for image_id in images:
@@ -201,9 +209,7 @@ def test_a_running_import_stays_where_it_is_when_the_board_forgets_it(
             check_nothing_is_left(engine, server, 1)
 
 
-def test_imports_of_before_the_conductors_are_posted_at_their_start(
-    tmp_path, server, make_engine
-):
+def test_imports_of_before_the_conductors_are_posted_at_their_start(tmp_path, server, make_engine):
     engine = make_engine()
     task_ids = post(engine, 12)
     with conductors(tmp_path, 2):
@@ -211,9 +217,7 @@ def test_imports_of_before_the_conductors_are_posted_at_their_start(
         check_nothing_is_left(engine, server, 12)
 
 
-def test_an_import_that_nobody_announced_is_found_by_reconciliation(
-    tmp_path, server, make_engine
-):
+def test_an_import_that_nobody_announced_is_found_by_reconciliation(tmp_path, server, make_engine):
     engine = make_engine(reconcile=1)
     with conductors(tmp_path):
         for _ in range(3):

@@ -41,13 +41,21 @@ READS = {
     'download': ('GET', '/file', {}),
 }
 WRITES = {
-    'patch': ('PATCH', '', {'headers': PATCH, 'json': [
-        {'op': 'replace', 'path': '/name', 'value': 'taken'}
-    ]}),
-    'upload': ('PUT', '/file', {'headers': {'Content-Type': 'application/octet-stream'},
-                                'data': b'x'}),
-    'stage': ('PUT', '/stage', {'headers': {'Content-Type': 'application/octet-stream'},
-                                'data': b'x'}),
+    'patch': (
+        'PATCH',
+        '',
+        {'headers': PATCH, 'json': [{'op': 'replace', 'path': '/name', 'value': 'taken'}]},
+    ),
+    'upload': (
+        'PUT',
+        '/file',
+        {'headers': {'Content-Type': 'application/octet-stream'}, 'data': b'x'},
+    ),
+    'stage': (
+        'PUT',
+        '/stage',
+        {'headers': {'Content-Type': 'application/octet-stream'}, 'data': b'x'},
+    ),
     'import': ('POST', '/import', {'json': {'method': {'name': 'glance-direct'}}}),
     'delete': ('DELETE', '', {}),
 }
@@ -124,8 +132,12 @@ def status_of(api, token):
 def test_without_a_valid_token_nothing_is_told(api, identity, images, token):
     who = Caller(api, token.encode() if token else token)
     forged = {'X-Identity-Status': 'Confirmed', 'X-Roles': 'admin', 'X-Project-Id': 'x'}
-    calls = [('GET', '/v2/images'), ('GET', f"/v2/images/{images['public']}"),
-             ('POST', '/v2/images'), ('GET', '/v2/no-such-path')]
+    calls = [
+        ('GET', '/v2/images'),
+        ('GET', f"/v2/images/{images['public']}"),
+        ('POST', '/v2/images'),
+        ('GET', '/v2/no-such-path'),
+    ]
     for (method, path), headers in itertools.product(calls, ({}, forged)):
         answer = who.request(method, path, headers=headers)
         assert answer.status_code == 401, answer.text
@@ -264,8 +276,13 @@ def test_rules_may_be_overridden_beside_the_configuration(api, alice, people, im
 
 def test_a_json_policy_file_and_anonymous_readers(identity, tmp_path):
     """Whatever the rules permit, who has no token changes nothing."""
-    rules = {'communitize_image': 'role:admin', 'modify_image': '@', 'add_image': '@',
-             'delete_image': '@', 'upload_image': '@'}
+    rules = {
+        'communitize_image': 'role:admin',
+        'modify_image': '@',
+        'add_image': '@',
+        'delete_image': '@',
+        'upload_image': '@',
+    }
     (tmp_path / 'policy.json').write_text(json.dumps(rules))
     extra = '[DEFAULT]\nallow_anonymous_access = true\n' + identity.authtoken()
     with service(tmp_path, extra=extra) as api:
@@ -295,20 +312,32 @@ def test_a_json_policy_file_and_anonymous_readers(identity, tmp_path):
 
 def test_tokens_of_other_scopes(api, identity, images):
     """Without a project nobody owns anything; none of them is a fault of the service."""
-    user = {'methods': ['password'], 'password': {'user': {
-        'name': 'admin', 'domain': {'id': 'default'}, 'password': PASSWORD,
-    }}}
+    user = {
+        'methods': ['password'],
+        'password': {
+            'user': {
+                'name': 'admin',
+                'domain': {'id': 'default'},
+                'password': PASSWORD,
+            }
+        },
+    }
     admin_id = identity.id_of('user', 'admin')
     role_id = identity.id_of('role', 'admin')
     identity.call('PUT', f'/domains/default/users/{admin_id}/roles/{role_id}')
     scopes = {
-        'unscoped': 'unscoped', 'system': {'system': {'all': True}},
+        'unscoped': 'unscoped',
+        'system': {'system': {'all': True}},
         'domain': {'domain': {'id': 'default'}},
     }
     for name, scope in scopes.items():
         who = Caller(api, identity.sign_in(user, scope))
-        for call in (('GET', '/v2/images'), ('GET', f"/v2/images/{images['private']}"),
-                     ('DELETE', f"/v2/images/{images['private']}"), ('POST', '/v2/images')):
+        for call in (
+            ('GET', '/v2/images'),
+            ('GET', f"/v2/images/{images['private']}"),
+            ('DELETE', f"/v2/images/{images['private']}"),
+            ('POST', '/v2/images'),
+        ):
             answer = who.request(*call, json={'name': 'x'} if call[0] == 'POST' else None)
             assert answer.status_code in (403, 404), (name, call, answer.text)
 
@@ -316,13 +345,17 @@ def test_tokens_of_other_scopes(api, identity, images):
 def test_an_application_credential_works_as_its_user(api, identity, alice):
     user_id = identity.id_of('user', 'alice')
     made = identity.call(
-        'POST', f'/users/{user_id}/application_credentials',
-        {'application_credential': {'name': 'robot'}}, token=identity.token('alice'),
+        'POST',
+        f'/users/{user_id}/application_credentials',
+        {'application_credential': {'name': 'robot'}},
+        token=identity.token('alice'),
     )['application_credential']
-    token = identity.sign_in({
-        'methods': ['application_credential'],
-        'application_credential': {'id': made['id'], 'secret': made['secret']},
-    })
+    token = identity.sign_in(
+        {
+            'methods': ['application_credential'],
+            'application_credential': {'id': made['id'], 'secret': made['secret']},
+        }
+    )
     image_id = imported(Caller(api, token))
     assert alice.image(image_id)['status'] == 'active'
 
@@ -388,9 +421,7 @@ def test_without_keystone_tokens_wait_and_imports_go_on(identity, tmp_path):
 def test_a_keystone_that_only_listens_costs_its_time_limit(identity, tmp_path):
     with contextlib.closing(socket.create_server(('127.0.0.1', 0))) as silent:
         url = f'http://127.0.0.1:{silent.getsockname()[1]}'
-        extra = identity.authtoken(
-            auth_url=url, http_connect_timeout=1, http_request_max_retries=0
-        )
+        extra = identity.authtoken(auth_url=url, http_connect_timeout=1, http_request_max_retries=0)
         with service(tmp_path, extra=extra) as api:
             began = time.monotonic()
             assert status_of(api, identity.token('alice')) == 503
@@ -398,9 +429,7 @@ def test_a_keystone_that_only_listens_costs_its_time_limit(identity, tmp_path):
 
 
 @pytest.mark.parametrize('options', [{'password': 'wrong'}, {'auth_url': 'http://127.0.0.1:9'}])
-def test_a_service_that_may_not_ask_keystone_says_so_and_tells_nothing(
-    identity, tmp_path, options
-):
+def test_a_service_that_may_not_ask_keystone_says_so_and_tells_nothing(identity, tmp_path, options):
     """Neither a wrong password nor a wrong address of the operator is the caller's fault."""
     extra = identity.authtoken(http_request_max_retries=0, www_authenticate_uri='', **options)
     with service(tmp_path, extra=extra) as api:
@@ -423,7 +452,15 @@ def test_the_openstack_command_signs_in_by_password(alice, people, identity, tmp
     disk, copy = tmp_path / 'disk.raw', tmp_path / 'copy.raw'
     disk.write_bytes(DATA)
     made = alice.openstack(
-        'image', 'create', '--import', '--file', str(disk), '--disk-format', 'raw', '-f', 'json',
+        'image',
+        'create',
+        '--import',
+        '--file',
+        str(disk),
+        '--disk-format',
+        'raw',
+        '-f',
+        'json',
         'by-command',
     )
     assert alice.wait(made['id'])['status'] == 'success'
@@ -452,8 +489,13 @@ def test_openstacksdk_finds_the_service_in_the_catalog(alice, api):
     with openstack.connect(**alice.credentials(), region_name='here') as cloud:
         assert cloud.image.get_endpoint().startswith(api.url)
         made = cloud.image.create_image(
-            'by-sdk', disk_format='raw', container_format='bare', use_import=True, data=DATA,
-            wait=True, timeout=60,
+            'by-sdk',
+            disk_format='raw',
+            container_format='bare',
+            use_import=True,
+            data=DATA,
+            wait=True,
+            timeout=60,
         )
         assert alice.wait(made.id)['status'] == 'success'
         found = cloud.image.find_image('by-sdk')
@@ -466,15 +508,15 @@ def test_openstacksdk_finds_the_service_in_the_catalog(alice, api):
 def test_no_token_and_no_password_is_logged_or_kept(api, people, images):
     """Last in this file: the log and the database have seen everything before."""
     secrets = [who.token.encode() for who in people.values()] + [PASSWORD.encode()]
-    places = [
-        path for path in api.folder.rglob('*') if path.is_file() and path != api.config
-    ]
+    places = [path for path in api.folder.rglob('*') if path.is_file() and path != api.config]
     assert api.process.log in places and api.folder / 'db.sqlite' in places
     assert images['private'].encode() in b''.join(path.read_bytes() for path in places)
     assert 'keystoneauth' in api.process.text()
     for path, secret in itertools.product(places, secrets):
         assert secret not in path.read_bytes(), path
     for who in people.values():
-        for answer in (who.request('GET', '/v2/images'),
-                       requests.get(api.url, headers={'X-Auth-Token': who.token}, timeout=30)):
+        for answer in (
+            who.request('GET', '/v2/images'),
+            requests.get(api.url, headers={'X-Auth-Token': who.token}, timeout=30),
+        ):
             assert who.token not in answer.text and who.token not in str(answer.headers)

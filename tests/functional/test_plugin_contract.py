@@ -99,7 +99,8 @@ class TestInPlace(ImportPluginContract):
 
 def test_the_older_shape_saves_through_the_repository(start, source):
     trial = start(
-        'old_shape', conf=cfg.CONF,
+        'old_shape',
+        conf=cfg.CONF,
         options={'fixture_old_shape': {'properties': 'a:1,os_glance_x:2', 'min_disk': 3}},
     )
     image = trial.import_file(source, roles=['member', 'reader'], properties={'b': '2'}).image
@@ -116,7 +117,8 @@ def test_a_bad_option_of_a_plugin_that_registers_globally_stops_the_start(start)
 def test_the_newer_shape_writes_through_the_action_wrapper(start, source):
     outcome = start('new_shape').import_file(source, properties={'user_word': 'mine'})
     assert outcome.image.properties == {
-        'new_shape': 'qcow2 in bare', 'user_word': 'from the operator',
+        'new_shape': 'qcow2 in bare',
+        'user_word': 'from the operator',
     }
 
 

@@ -28,7 +28,11 @@ def run(tmp_path):
     def call(*arguments):
         return subprocess.run(
             [*QUICKSTART, '--folder', str(tmp_path / 'folder'), *map(str, arguments)],
-            env=environment(once=True), capture_output=True, text=True, timeout=180, check=False,
+            env=environment(once=True),
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
         )
 
     return call
@@ -90,8 +94,10 @@ def test_a_plugin_that_is_missing_shows_its_name_and_where_the_log_is(run, tmp_p
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_until_it_is_interrupted_and_leaves_no_process(tmp_path, number):
     process = subprocess.Popen(
-        [*QUICKSTART, '--folder', str(tmp_path / 'folder')], env=environment(once=False),
-        stderr=subprocess.PIPE, text=True,
+        [*QUICKSTART, '--folder', str(tmp_path / 'folder')],
+        env=environment(once=False),
+        stderr=subprocess.PIPE,
+        text=True,
     )
     seen = ''
     while 'goes on until Ctrl-C' not in seen:

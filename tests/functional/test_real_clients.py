@@ -44,7 +44,11 @@ def glance(api, *args):
     try:
         done = subprocess.run(
             [program('glance'), '--os-image-url', api.url, '--os-auth-token', 'x', *args],
-            stdin=end, capture_output=True, text=True, timeout=120, check=False,
+            stdin=end,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
             env={'PATH': os.environ['PATH'], 'HOME': str(api.folder)},
         )
     finally:
@@ -68,8 +72,19 @@ def by_name(api, name):
 
 def test_openstack_image_create_uploads_a_file(api, disk, tmp_path):
     made = api.openstack(
-        'image', 'create', '--file', str(disk), '--disk-format', 'raw', '--property', 'os=x',
-        '--tag', 'one', '-f', 'json', 'osc-file',
+        'image',
+        'create',
+        '--file',
+        str(disk),
+        '--disk-format',
+        'raw',
+        '--property',
+        'os=x',
+        '--tag',
+        'one',
+        '-f',
+        'json',
+        'osc-file',
     )
     image = api.image(made['id'])
     assert (image['status'], image['os'], image['tags']) == ('active', 'x', ['one'])
@@ -79,7 +94,15 @@ def test_openstack_image_create_uploads_a_file(api, disk, tmp_path):
 
 def test_openstack_image_create_imports_a_file(api, disk, tmp_path):
     made = api.openstack(
-        'image', 'create', '--import', '--file', str(disk), '--disk-format', 'raw', '-f', 'json',
+        'image',
+        'create',
+        '--import',
+        '--file',
+        str(disk),
+        '--disk-format',
+        'raw',
+        '-f',
+        'json',
         'osc-import',
     )
     task = api.wait(made['id'])
@@ -119,7 +142,13 @@ def test_openstack_shows_the_reason_of_a_refusal(api):
     done = api.cli('openstack', 'image', 'import', '--method', 'glance-direct', image_id)
     assert done.returncode != 0
     done = api.cli(
-        'openstack', 'image', 'import', '--method', 'web-download', '--uri', 'http://10.0.0.1/x',
+        'openstack',
+        'image',
+        'import',
+        '--method',
+        'web-download',
+        '--uri',
+        'http://10.0.0.1/x',
         image_id,
     )
     refused = api.post_import(image_id, 'web-download', method={'uri': 'http://10.0.0.1/x'})
@@ -130,8 +159,18 @@ def test_openstack_shows_the_reason_of_a_refusal(api):
 
 def test_glance_image_create_via_import_of_a_file(api, disk, tmp_path):
     glance(
-        api, 'image-create-via-import', '--import-method', 'glance-direct', '--file', str(disk),
-        '--disk-format', 'raw', '--container-format', 'bare', '--name', 'gc-direct',
+        api,
+        'image-create-via-import',
+        '--import-method',
+        'glance-direct',
+        '--file',
+        str(disk),
+        '--disk-format',
+        'raw',
+        '--container-format',
+        'bare',
+        '--name',
+        'gc-direct',
     )
     image = by_name(api, 'gc-direct')
     assert api.wait(image['id'])['status'] == 'success'
@@ -141,8 +180,17 @@ def test_glance_image_create_via_import_of_a_file(api, disk, tmp_path):
 def test_glance_image_create_via_import_of_a_url(api, tmp_path):
     with source(DATA) as web:
         glance(
-            api, 'image-create-via-import', '--import-method', 'web-download', '--uri',
-            web.url + '/disk', '--disk-format', 'raw', '--container-format', 'bare', '--name',
+            api,
+            'image-create-via-import',
+            '--import-method',
+            'web-download',
+            '--uri',
+            web.url + '/disk',
+            '--disk-format',
+            'raw',
+            '--container-format',
+            'bare',
+            '--name',
             'gc-web',
         )
         image = by_name(api, 'gc-web')
@@ -163,8 +211,13 @@ def test_glance_lists_tasks_stores_and_methods(api):
 
 def test_openstacksdk_imports_staged_data(api, cloud):
     image = cloud.image.create_image(
-        'sdk-direct', disk_format='raw', container_format='bare', use_import=True, data=DATA,
-        wait=True, timeout=60,
+        'sdk-direct',
+        disk_format='raw',
+        container_format='bare',
+        use_import=True,
+        data=DATA,
+        wait=True,
+        timeout=60,
     )
     assert api.wait(image.id)['status'] == 'success'
     found = cloud.image.get_image(image.id)

@@ -28,7 +28,8 @@ def start(folder, *args, env=None):
     """Start the API, which is expected to give up; return what it said and its exit status."""
     with running(
         [program('glance-lite-api'), '--config-file', str(folder / 'glance-api.conf'), *args],
-        folder / 'start.log', env,
+        folder / 'start.log',
+        env,
     ) as process:
         status = process.popen.wait(60)
         return process.text(), status
@@ -77,7 +78,9 @@ def test_a_plugin_that_cannot_be_imported_stops_the_start(tmp_path, monkeypatch)
     monkeypatch.setenv('PYTHONPATH', str(site))
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     write_config(
-        tmp_path, free_port(), f'sqlite:///{tmp_path}/db.sqlite',
+        tmp_path,
+        free_port(),
+        f'sqlite:///{tmp_path}/db.sqlite',
         '[image_import_opts]\nimage_import_plugins = scan\n',
     )
     text, status = start(tmp_path)
@@ -140,7 +143,9 @@ def test_the_folder_of_an_embedded_database_is_made(tmp_path):
 
 def test_a_database_that_is_away_is_told_without_its_password(tmp_path):
     write_config(
-        tmp_path, free_port(), 'mysql+pymysql://root:sesame@127.0.0.1:1/x',
+        tmp_path,
+        free_port(),
+        'mysql+pymysql://root:sesame@127.0.0.1:1/x',
         '[database]\nmax_retries = 1\nretry_interval = 1\n',
     )
     text, status = start(tmp_path)
@@ -164,9 +169,15 @@ def test_import_switched_off_is_as_if_it_were_not_there(tmp_path):
         assert api.put(image_id, b'x', 'file').status_code == 204
 
 
-@pytest.mark.parametrize('name', [
-    'glance-lite-api', 'glance-lite-conductor', 'glance-lite-manage', 'glance-lite',
-])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'glance-lite-api',
+        'glance-lite-conductor',
+        'glance-lite-manage',
+        'glance-lite',
+    ],
+)
 def test_every_program_has_help(name):
     done = subprocess.run([program(name), '--help'], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and 'usage' in done.stdout.lower()

@@ -16,13 +16,33 @@ SHA512 = hashlib.sha512(DATA).hexdigest()
 def command(server, port):
     if server == 'gunicorn':
         return [
-            program('gunicorn'), '--bind', f'127.0.0.1:{port}', '--worker-class', 'gthread',
-            '--threads', '8', '--workers', '2', 'glance_lite.wsgi:application',
+            program('gunicorn'),
+            '--bind',
+            f'127.0.0.1:{port}',
+            '--worker-class',
+            'gthread',
+            '--threads',
+            '8',
+            '--workers',
+            '2',
+            'glance_lite.wsgi:application',
         ]
     return [
-        program('pyuwsgi'), '--http-socket', f'127.0.0.1:{port}', '--http-chunked-input',
-        '--master', '--processes', '2', '--threads', '8', '--enable-threads', '--die-on-term',
-        '--module', 'glance_lite.wsgi:application', '--buffer-size', '65535',
+        program('pyuwsgi'),
+        '--http-socket',
+        f'127.0.0.1:{port}',
+        '--http-chunked-input',
+        '--master',
+        '--processes',
+        '2',
+        '--threads',
+        '8',
+        '--enable-threads',
+        '--die-on-term',
+        '--module',
+        'glance_lite.wsgi:application',
+        '--buffer-size',
+        '65535',
     ]
 
 
@@ -33,9 +53,10 @@ def api(request, tmp_path_factory):
     write_config(folder, port, f'sqlite:///{folder}/db.sqlite', '')
     config = ['--config-file', str(folder / 'glance-api.conf')]
     env = {'OS_GLANCE_CONFIG_DIR': str(folder)}
-    with running([program('glance-lite-conductor'), *config], folder / 'conductor.log'), running(
-        command(request.param, port), folder / 'server.log', env
-    ) as process:
+    with (
+        running([program('glance-lite-conductor'), *config], folder / 'conductor.log'),
+        running(command(request.param, port), folder / 'server.log', env) as process,
+    ):
         found = Service(folder, port, process)
         wait_until_up(found)
         yield found
@@ -56,7 +77,7 @@ def test_a_body_in_chunks_is_taken(api):
 
     def chunks():
         for at in range(0, len(DATA), 100_000):
-            yield DATA[at:at + 100_000]
+            yield DATA[at : at + 100_000]
 
     assert api.put(image_id, chunks(), 'file').status_code == 204
     assert api.image(image_id)['os_hash_value'] == SHA512
@@ -65,7 +86,9 @@ def test_a_body_in_chunks_is_taken(api):
 @pytest.mark.parametrize('server', ['gunicorn', 'uwsgi'])
 def test_a_missing_plugin_stops_the_start(tmp_path, server):
     write_config(
-        tmp_path, free_port(), f'sqlite:///{tmp_path}/db.sqlite',
+        tmp_path,
+        free_port(),
+        f'sqlite:///{tmp_path}/db.sqlite',
         '[image_import_opts]\nimage_import_plugins = [virus_scan]\n',
     )
     args = [*command(server, free_port()), *(['--need-app'] if server == 'uwsgi' else [])]
@@ -78,9 +101,14 @@ def test_a_missing_plugin_stops_the_start(tmp_path, server):
 def test_refusals_are_as_with_our_own_server(api):
     assert api.request('GET', '/v2/images/nothing').status_code == 404
     assert api.request('PUT', '/v2/images').status_code == 405
-    answer = api.request('POST', '/v2/images', data=b'{', headers={
-        'Content-Type': 'application/json',
-    })
+    answer = api.request(
+        'POST',
+        '/v2/images',
+        data=b'{',
+        headers={
+            'Content-Type': 'application/json',
+        },
+    )
     assert answer.status_code == 400 and answer.json()['error']['request_id']
 
 

@@ -61,24 +61,26 @@ def test_a_room_imports_only_what_is_below(path):
     wrong = {
         used
         for used in rooms_used(path)
-        if used != room
-        and FLOOR_OF[used] >= FLOOR_OF[room]
-        and (room, used) not in NEIGHBOURS
+        if used != room and FLOOR_OF[used] >= FLOOR_OF[room] and (room, used) not in NEIGHBOURS
     }
     assert not wrong, f'{path.relative_to(PACKAGE)} imports {sorted(wrong)}'
 
 
 def test_eventlet_is_in_the_server_room_alone():
-    users = {room_of(path) for path in modules() if any(
-        name.split('.')[0] == 'eventlet' for name in imported(path)
-    )}
+    users = {
+        room_of(path)
+        for path in modules()
+        if any(name.split('.')[0] == 'eventlet' for name in imported(path))
+    }
     assert users == {'server'}
 
 
 def test_sql_is_in_the_database_room_alone():
-    users = {room_of(path) for path in modules() if any(
-        name.split('.')[0] in ('sqlalchemy', 'alembic') for name in imported(path)
-    )}
+    users = {
+        room_of(path)
+        for path in modules()
+        if any(name.split('.')[0] in ('sqlalchemy', 'alembic') for name in imported(path))
+    }
     assert users == {'db'}
 
 
@@ -87,8 +89,10 @@ def test_the_global_configuration_is_in_the_programs_alone():
         room_of(path)
         for path in modules()
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute) and node.attr == 'CONF'
-        and isinstance(node.value, ast.Name) and node.value.id == 'cfg'
+        if isinstance(node, ast.Attribute)
+        and node.attr == 'CONF'
+        and isinstance(node.value, ast.Name)
+        and node.value.id == 'cfg'
     }
     assert users <= {'cmd', 'wsgi', 'policy'}, users
 

@@ -60,8 +60,9 @@ def test_a_route_has_a_section(method: str, path: str) -> None:
 
 
 def test_no_section_describes_a_route_that_is_not_there() -> None:
-    described = re.findall(r'^(GET|PUT|POST|PATCH|DELETE) (/\S*)\n-+$', page('reference/api.rst'),
-                           re.MULTILINE)
+    described = re.findall(
+        r'^(GET|PUT|POST|PATCH|DELETE) (/\S*)\n-+$', page('reference/api.rst'), re.MULTILINE
+    )
     assert sorted(described) == sorted(ROUTES + OUTSIDE_THE_TABLE)
 
 
@@ -71,6 +72,7 @@ def test_an_import_method_is_described(name: str) -> None:
 
 
 # Error codes
+
 
 def test_the_codes_of_imports_are_those_of_the_table() -> None:
     text = page('reference/error-codes.rst').split('\nHTTP\n====')[0]
@@ -120,6 +122,7 @@ def test_the_codes_of_http_are_those_of_the_table() -> None:
 
 # Options
 
+
 def options_shown() -> set[tuple[str, str]]:
     """Return group and name of each option of ours that the reference and the samples show."""
     return {
@@ -136,9 +139,10 @@ def test_every_option_is_shown() -> None:
     registered |= {(group, name) for group in conf._groups for name in conf[group]}
     from_oslo_log = {('DEFAULT', opt.name.replace('-', '_')) for opt in _logging_options()}
     own = {
-        (group, name) for group, name in registered - from_oslo_log
-        if group != 'database' and name not in ('config_file', 'config_dir', 'config_source',
-                                                'shell_completion')
+        (group, name)
+        for group, name in registered - from_oslo_log
+        if group != 'database'
+        and name not in ('config_file', 'config_dir', 'config_source', 'shell_completion')
     }
     assert own <= options_shown()
 
@@ -170,8 +174,10 @@ def test_the_reference_shows_all_that_the_samples_show() -> None:
     shown = re.findall(r'^   ([a-z_.]+)$', text, re.MULTILINE)
     sampled = re.findall(
         r'^namespace = (\S+)$',
-        ''.join((ROOT / NAMESPACES / f'{name}.conf').read_text()
-                for name in ('glance-api', 'glance-image-import')),
+        ''.join(
+            (ROOT / NAMESPACES / f'{name}.conf').read_text()
+            for name in ('glance-api', 'glance-image-import')
+        ),
         re.MULTILINE,
     )
     assert sorted(shown) == sorted(sampled)
@@ -183,6 +189,7 @@ def test_a_group_is_introduced(group: str) -> None:
 
 
 # Policies
+
 
 def test_the_reference_shows_the_policies() -> None:
     text = page('reference/policies.rst')
@@ -200,12 +207,17 @@ def test_a_rule_says_what_it_is_for(rule: object) -> None:
 
 # Steps
 
+
 def step_names() -> Iterator[str]:
     """Yield the names in ``super().__init__('name', ...)`` of each step, cut before a variable."""
     for path in sorted(STEPS.glob('*.py')):
         for node in ast.walk(ast.parse(path.read_text())):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-                    and node.func.attr == '__init__' and node.args):
+            if not (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == '__init__'
+                and node.args
+            ):
                 continue
             name = node.args[0]
             if isinstance(name, ast.JoinedStr):
@@ -223,11 +235,13 @@ def test_every_step_is_described_with_what_undoes_it() -> None:
 
 # Rooms
 
+
 @pytest.mark.parametrize(
     'room',
     [
         path.name + ('/' if path.is_dir() else '')
-        for path in sorted((ROOT / 'glance_lite').iterdir()) if not path.name.startswith('__')
+        for path in sorted((ROOT / 'glance_lite').iterdir())
+        if not path.name.startswith('__')
     ],
 )
 def test_a_room_is_on_the_plan(room: str) -> None:
@@ -235,6 +249,7 @@ def test_a_room_is_on_the_plan(room: str) -> None:
 
 
 # All pages
+
 
 def pages() -> list[Path]:
     return sorted(DOC.rglob('*.rst'))

@@ -44,8 +44,10 @@ def test_a_limit_is_kept_while_the_bytes_come():
     written = []
     with pytest.raises(exceptions.LimitExceeded, match='limit of 100000 bytes'):
         image_data.transfer(
-            Paced(bytes(1 << 20), 65536), lambda piece: written.append(len(piece)),
-            hash_algo='sha512', max_bytes=100_000,
+            Paced(bytes(1 << 20), 65536),
+            lambda piece: written.append(len(piece)),
+            hash_algo='sha512',
+            max_bytes=100_000,
         )
     assert sum(written) <= 100_000
 

@@ -14,7 +14,7 @@ def inspect(path, step=65536):
     inspector = Inspector()
     data = path.read_bytes()
     for at in range(0, len(data), step):
-        inspector.eat(memoryview(data)[at:at + step])
+        inspector.eat(memoryview(data)[at : at + step])
     return inspector.finish()
 
 

@@ -28,9 +28,19 @@ def generate(name: str, target: Path) -> str:
     """Return what the generator prints; in a process of its own, as it changes what it lists."""
     source = GENERATORS / (name.removesuffix('.yaml').removesuffix('.conf') + '.conf')
     subprocess.run(
-        [sys.executable, '-c', SAMPLES[name], '--config-file', str(source),
-         '--output-file', str(target)],
-        check=True, capture_output=True, timeout=60, cwd=target.parent,
+        [
+            sys.executable,
+            '-c',
+            SAMPLES[name],
+            '--config-file',
+            str(source),
+            '--output-file',
+            str(target),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=60,
+        cwd=target.parent,
     )
     return target.read_text()
 
@@ -43,7 +53,8 @@ def ours(text: str) -> dict[tuple[str, str], str]:
         for block in re.split(r'^(?=#\n# From )', part, flags=re.MULTILINE)[1:]:
             namespace, block = block.splitlines()[1], block.rstrip()
             if namespace.startswith('# From glance_lite.') and section not in (
-                '[database]', '[keystone_authtoken]'
+                '[database]',
+                '[keystone_authtoken]',
             ):
                 blocks[section, namespace] = block
     return blocks
@@ -67,11 +78,14 @@ def test_the_defaults_of_the_samples_can_be_written_out(tmp_path: Path) -> None:
     for name in ('glance-api.conf', 'glance-image-import.conf'):
         path = tmp_path / name
         lines = (ROOT / f'etc/{name}.sample').read_text().splitlines()
-        path.write_text('\n'.join(
-            line[1:] if re.match(r'#[a-z0-9_]+ = [^<]', line) and not line.startswith(NOT_DEFAULT)
-            else line
-            for line in lines
-        ))
+        path.write_text(
+            '\n'.join(
+                line[1:]
+                if re.match(r'#[a-z0-9_]+ = [^<]', line) and not line.startswith(NOT_DEFAULT)
+                else line
+                for line in lines
+            )
+        )
         files.append(str(path))
     conf = cfg.ConfigOpts()
     configuration.load(conf, files=files)

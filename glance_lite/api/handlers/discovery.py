@@ -10,13 +10,15 @@ from glance_lite.api.wsgi import Reply, Request
 
 def get_import_methods(request: Request) -> Reply:
     """``GET /v2/info/import``: show the import methods that users may choose."""
-    return Reply(data={
-        'import-methods': {
-            'description': 'Import methods available.',
-            'type': 'array',
-            'value': list(request.services.conf.enabled_import_methods),
+    return Reply(
+        data={
+            'import-methods': {
+                'description': 'Import methods available.',
+                'type': 'array',
+                'value': list(request.services.conf.enabled_import_methods),
+            }
         }
-    })
+    )
 
 
 def list_stores(request: Request) -> Reply:

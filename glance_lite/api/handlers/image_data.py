@@ -122,8 +122,7 @@ def _chosen_store(request: Request) -> Store:
         return stores.default
     if wanted not in stores:
         raise exceptions.InvalidRequest(
-            f'X-Image-Meta-Store: there is no such store; the stores are: '
-            f'{", ".join(stores.ids)}.'
+            f'X-Image-Meta-Store: there is no such store; the stores are: {", ".join(stores.ids)}.'
         )
     return stores.get(wanted)
 
@@ -146,9 +145,7 @@ def _open_body(request: Request) -> tuple[body.BodySource, int | None]:
         expected = 0
     cap = request.services.conf.image_size_cap
     if expected is not None and expected > cap:
-        raise exceptions.LimitExceeded(
-            f'The image data is larger than the limit of {cap} bytes.'
-        )
+        raise exceptions.LimitExceeded(f'The image data is larger than the limit of {cap} bytes.')
     return source, expected
 
 
@@ -171,7 +168,10 @@ def _enter(request: Request, image: domain.Image, status: str, token: str) -> No
 
 
 def _store(
-    request: Request, image: domain.Image, store: Store, source: body.BodySource,
+    request: Request,
+    image: domain.Image,
+    store: Store,
+    source: body.BodySource,
     expected: int | None,
 ) -> tuple[domain.Location, Facts]:
     conf = request.services.conf
@@ -197,7 +197,10 @@ def _publish(
     def work(session: Session) -> None:
         _require_ours(session, image, token)
         images.update(
-            session, image.image_id, from_status=domain.SAVING, status=domain.ACTIVE,
+            session,
+            image.image_id,
+            from_status=domain.SAVING,
+            status=domain.ACTIVE,
             **facts.columns,
         )
         images.set_locations(session, image.image_id, [location])
@@ -216,9 +219,7 @@ def _require_ours(session: Session, image: domain.Image, token: str) -> None:
     try:
         images.get(session, image.image_id)
     except exceptions.ImageNotFound:
-        raise exceptions.Gone(
-            f'Image {image.image_id} was deleted while its data came.'
-        ) from None
+        raise exceptions.Gone(f'Image {image.image_id} was deleted while its data came.') from None
     raise exceptions.StatusConflict(
         'The service lost sight of this upload and gave it up; send the data again.'
     )
@@ -249,12 +250,17 @@ def _record_staged(
 
 
 def _transfer(
-    request: Request, source: body.BodySource, write: Callable[[memoryview], None],
+    request: Request,
+    source: body.BodySource,
+    write: Callable[[memoryview], None],
     expected: int | None,
 ) -> Facts:
     conf = request.services.conf
     return transfer(
-        source, write, hash_algo=conf.hashing_algorithm, max_bytes=conf.image_size_cap,
+        source,
+        write,
+        hash_algo=conf.hashing_algorithm,
+        max_bytes=conf.image_size_cap,
         expected_bytes=expected,
     )
 
@@ -269,7 +275,10 @@ def _return_to_queued(
     def work(session: Session) -> None:
         if uploads.end(session, image.image_id, token):
             images.update(
-                session, image.image_id, from_status=from_status, status=domain.QUEUED,
+                session,
+                image.image_id,
+                from_status=from_status,
+                status=domain.QUEUED,
                 **images.NO_DATA,
             )
 
@@ -293,8 +302,11 @@ def _open_reader(
     """
     stores = request.services.stores
     preferred = [
-        store_id for name, value in request.query if name == 'prefer'
-        for store_id in value.split(',') if store_id
+        store_id
+        for name, value in request.query
+        if name == 'prefer'
+        for store_id in value.split(',')
+        if store_id
     ]
     for store_id in preferred:
         if store_id not in stores:
@@ -312,9 +324,7 @@ def _open_reader(
     raise exceptions.StoreError('The data of the image cannot be read from its store.')
 
 
-def _rank(
-    stores: StoreRegistry, preferred: list[str], place: domain.Location
-) -> tuple[int, int]:
+def _rank(stores: StoreRegistry, preferred: list[str], place: domain.Location) -> tuple[int, int]:
     if place.store in preferred:
         return preferred.index(place.store), 0
     weight = stores.get(place.store).weight if place.store in stores else -1

@@ -46,7 +46,9 @@ def create_import(request: Request) -> Reply:
         image = access.load_image(request, session, 'modify_image')
         _require_importable(session, image, wanted)
     stores = import_request.choose_stores(
-        wanted, request.headers.get('X-Image-Meta-Store'), services.stores.ids,
+        wanted,
+        request.headers.get('X-Image-Meta-Store'),
+        services.stores.ids,
         services.stores.default_id,
     )
     if wanted.method == import_request.WEB_DOWNLOAD:
@@ -55,13 +57,19 @@ def create_import(request: Request) -> Reply:
     services.db.transact(lambda session: _start(request, session, task, wanted))
     services.announcer.announce(task.task_id)
     LOG.info(
-        'Import of image %s begins: task %s, method %s, stores %s', image.image_id, task.task_id,
-        wanted.method, ', '.join(stores),
+        'Import of image %s begins: task %s, method %s, stores %s',
+        image.image_id,
+        task.task_id,
+        wanted.method,
+        ', '.join(stores),
     )
-    return Reply(202, headers=[
-        ('Location', f'{request.base_url}/v2/images/{image.image_id}/tasks'),
-        (TASK_HEADER, task.task_id),
-    ])
+    return Reply(
+        202,
+        headers=[
+            ('Location', f'{request.base_url}/v2/images/{image.image_id}/tasks'),
+            (TASK_HEADER, task.task_id),
+        ],
+    )
 
 
 def cancel_import(request: Request) -> Reply:
@@ -122,7 +130,10 @@ def _check_source(request: Request, wanted: ImportRequest) -> None:
 
 
 def _plan(
-    request: Request, image: domain.Image, wanted: ImportRequest, stores: tuple[str, ...],
+    request: Request,
+    image: domain.Image,
+    wanted: ImportRequest,
+    stores: tuple[str, ...],
     body: dict[str, Any],
 ) -> Task:
     services, context = request.services, request.context
@@ -144,7 +155,9 @@ def _plan(
             'stores': list(stores),
             'all_stores_must_succeed': wanted.all_stores_must_succeed,
             'plugins': list(services.plugins.names),
-            'validation': None if validation is None else {
+            'validation': None
+            if validation is None
+            else {
                 'os_hash_algo': validation.os_hash_algo,
                 'os_hash_value': validation.os_hash_value,
             },
@@ -182,12 +195,16 @@ def _start(request: Request, session: Session, task: Task, wanted: ImportRequest
     seconds = request.services.conf['import'].deadline
     task.deadline_ms = engine.current_ms(session) + seconds * 1000
     tasks.insert(session, task)
-    images.set_properties(session, image_id, {
-        domain.IMPORT_TASK: task.task_id,
-        domain.IMPORTING_TO_STORES: ','.join(task.plan['stores']),
-        domain.FAILED_IMPORT: None,
-        domain.IMPORT_ERROR: None,
-    })
+    images.set_properties(
+        session,
+        image_id,
+        {
+            domain.IMPORT_TASK: task.task_id,
+            domain.IMPORTING_TO_STORES: ','.join(task.plan['stores']),
+            domain.FAILED_IMPORT: None,
+            domain.IMPORT_ERROR: None,
+        },
+    )
     jobs.post(session, task.task_id, JOB, {}, area=area)
 
 

@@ -42,9 +42,7 @@ def create_image(request: Request) -> Reply:
     request.services.db.transact(lambda session: images.insert(session, image))
     image.tags.sort()
     location = f'{request.base_url}/v2/images/{image.image_id}'
-    return Reply(
-        201, views.image(image), [('Location', location), *_discovery_headers(request)]
-    )
+    return Reply(201, views.image(image), [('Location', location), *_discovery_headers(request)])
 
 
 def get_image(request: Request) -> Reply:
@@ -67,7 +65,8 @@ def list_images(request: Request) -> Reply:
     direct_url = conf.show_image_direct_url
     data: dict[str, Any] = {
         'images': [
-            views.image(image, direct_url) for image in page
+            views.image(image, direct_url)
+            for image in page
             if services.policy.allows(context, 'get_image', access.target_of(image))
         ],
         'first': _link(request.query, None),
@@ -123,8 +122,9 @@ def delete_image(request: Request) -> Reply:
             raise exceptions.Forbidden(
                 f'Image {image.image_id} is protected; set protected to false first.'
             )
-        deletable = [status for status, after in domain.TRANSITIONS.items()
-                     if domain.DELETED in after]
+        deletable = [
+            status for status, after in domain.TRANSITIONS.items() if domain.DELETED in after
+        ]
         if not images.delete(session, image.image_id, deletable):
             raise exceptions.StatusConflict(
                 f'Image {image.image_id} cannot be deleted in status {image.status}.'
@@ -236,8 +236,10 @@ def _delete_data(request: Request, image: domain.Image) -> None:
             pass
         except exceptions.GlanceLiteError as error:
             LOG.error(
-                'Image %s: its data in store %s was not deleted: %s', image.image_id,
-                location.store, error,
+                'Image %s: its data in store %s was not deleted: %s',
+                image.image_id,
+                location.store,
+                error,
             )
     try:
         services.staging.remove_all(image.image_id)

@@ -51,7 +51,7 @@ class VersionGate:
         """Return the path below the version that the client means, None if there is no such."""
         by_path = _PREFIX.match(path)
         if by_path:
-            return path[by_path.end():] if by_path[1] in self._offered else None
+            return path[by_path.end() :] if by_path[1] in self._offered else None
         by_header = _MEDIA_TYPE.match(accept)
         if by_header and by_header[1] in ('v2', *self._offered):
             return path

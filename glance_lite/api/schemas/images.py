@@ -12,9 +12,7 @@ from glance_lite.api.schemas import validation
 from glance_lite.domain import image as domain
 from glance_lite.domain.image_rules import NAME_LENGTH
 
-UUID = (
-    '^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$'
-)
+UUID = '^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$'
 #: The largest ``min_disk`` and ``min_ram``: what an INTEGER column holds on every database.
 MAX_INTEGER = 2**31 - 1
 
@@ -75,57 +73,76 @@ def _properties(
     number = {'type': 'integer', 'minimum': 0, 'maximum': MAX_INTEGER}
     return {
         'id': {
-            'type': 'string', 'pattern': UUID, 'format': 'uuid',
+            'type': 'string',
+            'pattern': UUID,
+            'format': 'uuid',
             'description': 'The id of the image; generated unless given when it is created.',
         },
         'name': {
-            'type': ['null', 'string'], 'maxLength': NAME_LENGTH,
+            'type': ['null', 'string'],
+            'maxLength': NAME_LENGTH,
             'description': 'A name for people; it need not be unique.',
         },
         'status': {
-            **shown, 'enum': [*domain.TRANSITIONS], 'description': 'Where the image is in its life.'
+            **shown,
+            'enum': [*domain.TRANSITIONS],
+            'description': 'Where the image is in its life.',
         },
         'visibility': {
-            'type': 'string', 'enum': [*domain.VISIBILITIES],
+            'type': 'string',
+            'enum': [*domain.VISIBILITIES],
             'description': 'Which projects see the image.',
         },
         'protected': {'type': 'boolean', 'description': 'Whether deleting is refused.'},
         'os_hidden': {'type': 'boolean', 'description': 'Whether default listings leave it out.'},
         'checksum': {
-            'type': ['null', 'string'], 'readOnly': True, 'maxLength': 32,
+            'type': ['null', 'string'],
+            'readOnly': True,
+            'maxLength': 32,
             'description': 'MD5 of the data, in hexadecimal.',
         },
         'os_hash_algo': {
-            'type': ['null', 'string'], 'readOnly': True, 'maxLength': 64,
+            'type': ['null', 'string'],
+            'readOnly': True,
+            'maxLength': 64,
             'description': 'The algorithm of os_hash_value.',
         },
         'os_hash_value': {
-            'type': ['null', 'string'], 'readOnly': True, 'maxLength': 128,
+            'type': ['null', 'string'],
+            'readOnly': True,
+            'maxLength': 128,
             'description': 'The hash of the data, in hexadecimal.',
         },
         'owner': {
-            'type': ['null', 'string'], 'maxLength': NAME_LENGTH,
+            'type': ['null', 'string'],
+            'maxLength': NAME_LENGTH,
             'description': 'The project that owns the image.',
         },
         'size': {
-            'type': ['null', 'integer'], 'readOnly': True, 'description': 'Bytes of the data.'
+            'type': ['null', 'integer'],
+            'readOnly': True,
+            'description': 'Bytes of the data.',
         },
         'virtual_size': {
-            'type': ['null', 'integer'], 'readOnly': True,
+            'type': ['null', 'integer'],
+            'readOnly': True,
             'description': 'Bytes of the disk that the data describes.',
         },
         'disk_format': {
-            'type': ['null', 'string'], 'enum': [None, *disk_formats],
+            'type': ['null', 'string'],
+            'enum': [None, *disk_formats],
             'description': 'The format of the disk.',
         },
         'container_format': {
-            'type': ['null', 'string'], 'enum': [None, *container_formats],
+            'type': ['null', 'string'],
+            'enum': [None, *container_formats],
             'description': 'What the disk is wrapped in.',
         },
         'min_disk': {**number, 'description': 'GB of disk that the image needs.'},
         'min_ram': {**number, 'description': 'MB of memory that the image needs.'},
         'tags': {
-            'type': 'array', 'items': {'type': 'string', 'maxLength': NAME_LENGTH},
+            'type': 'array',
+            'items': {'type': 'string', 'maxLength': NAME_LENGTH},
             'description': 'Words to find the image by.',
         },
         'created_at': {**shown, 'description': 'When the image was created, in UTC.'},
@@ -136,6 +153,7 @@ def _properties(
         'direct_url': {**shown, 'description': 'Where the data rests, if the service shows it.'},
         'stores': {**shown, 'description': 'The ids of the stores that have the data.'},
         'os_glance_import_error': {
-            **shown, 'description': 'Why the last import failed; gone when the next one starts.'
+            **shown,
+            'description': 'Why the last import failed; gone when the next one starts.',
         },
     }

@@ -15,7 +15,9 @@ TASK: dict[str, Any] = {
     'properties': {
         'id': {'type': 'string', 'pattern': UUID, 'description': 'The id of the task.'},
         'type': {
-            'type': 'string', 'enum': [domain.IMAGE_IMPORT], 'description': 'What the task does.'
+            'type': 'string',
+            'enum': [domain.IMAGE_IMPORT],
+            'description': 'What the task does.',
         },
         'status': {
             'type': 'string',

@@ -12,8 +12,12 @@ from glance_lite import exceptions
 
 _SHOWN = 80
 _TYPES = {
-    'string': 'a string', 'integer': 'an integer', 'boolean': 'true or false', 'null': 'null',
-    'array': 'a list', 'object': 'an object',
+    'string': 'a string',
+    'integer': 'an integer',
+    'boolean': 'true or false',
+    'null': 'null',
+    'array': 'a list',
+    'object': 'an object',
 }
 
 
@@ -57,8 +61,10 @@ def _rule(error: Any) -> str:
     if kind in ('maximum', 'minimum'):
         return f'must be {value} at {"most" if kind == "maximum" else "least"}'
     if kind == 'pattern':
-        return 'must be a UUID' if 'uuid' in str(error.schema.get('format', '')) else (
-            f'must match {value}'
+        return (
+            'must be a UUID'
+            if 'uuid' in str(error.schema.get('format', ''))
+            else (f'must match {value}')
         )
     return f'breaks the rule {kind}'
 

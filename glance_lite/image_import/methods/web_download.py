@@ -19,11 +19,12 @@ def stage(services: Services, run: ImportRun) -> Step:
 
     def open_source(should_stop: Callable[[], None]) -> HttpSource:
         source = HttpSource(
-            services.url_filter, services.http_options, uri,
-            max_bytes=conf.image_size_cap, should_stop=should_stop,
+            services.url_filter,
+            services.http_options,
+            uri,
+            max_bytes=conf.image_size_cap,
+            should_stop=should_stop,
         )
         return source.open()
 
-    return Download(
-        run, services.staging, open_source, conf.hashing_algorithm, conf.image_size_cap
-    )
+    return Download(run, services.staging, open_source, conf.hashing_algorithm, conf.image_size_cap)

@@ -142,7 +142,7 @@ def _read_quoted(text: str, at: int, quote: str) -> tuple[str, int]:
     while at < len(text):
         if text[at] == quote:
             return ''.join(word), at + 1
-        if text[at] == '\\' and text[at + 1: at + 2] in (quote, '\\'):
+        if text[at] == '\\' and text[at + 1 : at + 2] in (quote, '\\'):
             at += 1
         word.append(text[at])
         at += 1

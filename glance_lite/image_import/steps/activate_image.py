@@ -56,24 +56,29 @@ class ActivateImage(Step):
     ) -> None:
         image_id, task_id = self.run.image_id, self.run.task.task_id
         columns = {
-            name: facts[name]
-            for name in ('size', 'checksum', 'os_hash_algo', 'os_hash_value')
+            name: facts[name] for name in ('size', 'checksum', 'os_hash_algo', 'os_hash_value')
         } | {'virtual_size': facts['finding']['virtual_size']}
 
         def work(session: Session) -> None:
             self.run.guard(session)
             if not images.update(
-                session, image_id, from_status=domain.IMPORTING, held_by=task_id,
-                status=domain.ACTIVE, **columns,
+                session,
+                image_id,
+                from_status=domain.IMPORTING,
+                held_by=task_id,
+                status=domain.ACTIVE,
+                **columns,
             ):
                 self._require_done(session)
                 return
             images.set_locations(
-                session, image_id,
+                session,
+                image_id,
                 [domain.Location(copy['store'], copy['url'], copy['metadata']) for copy in good],
             )
             images.set_properties(
-                session, image_id,
+                session,
+                image_id,
                 {
                     domain.IMPORTING_TO_STORES: None,
                     domain.FAILED_IMPORT: ','.join(failed) if failed else None,

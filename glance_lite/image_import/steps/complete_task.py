@@ -43,14 +43,23 @@ def complete(db: Database, run: ImportRun, time_to_live: datetime.timedelta) -> 
     def work(session: Session) -> None:
         run.guard(session)
         images.update(
-            session, run.image_id, held_by=run.task.task_id, import_task_id=None,
+            session,
+            run.image_id,
+            held_by=run.task.task_id,
+            import_task_id=None,
             from_status=(domain.ACTIVE, domain.DEACTIVATED),
         )
         images.set_properties(session, run.image_id, {domain.IMPORT_TASK: None})
         tasks.finish(
-            session, run.task.task_id, task_domain.SUCCESS, time_to_live,
-            result={'image_id': run.image_id}, progress=run.progress(), plan=run.final_plan(),
-            message='', error=None,  # a retry of a plugin's own may have mended what went wrong
+            session,
+            run.task.task_id,
+            task_domain.SUCCESS,
+            time_to_live,
+            result={'image_id': run.image_id},
+            progress=run.progress(),
+            plan=run.final_plan(),
+            message='',
+            error=None,  # a retry of a plugin's own may have mended what went wrong
         )
 
     db.transact(work)

@@ -51,8 +51,11 @@ class ConfirmClaim(Step):
             with self._db.writer() as session:
                 self.run.guard(session)
                 images.update(
-                    session, self.run.image_id, from_status=domain.IMPORTING,
-                    held_by=self.run.task.task_id, **result[1],
+                    session,
+                    self.run.image_id,
+                    from_status=domain.IMPORTING,
+                    held_by=self.run.task.task_id,
+                    **result[1],
                 )
         except Exception:
             LOG.exception('Import %s: the image keeps its new formats', self.run.task.task_id)

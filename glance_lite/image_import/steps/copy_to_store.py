@@ -45,7 +45,9 @@ class CopyToStore(Step):
             )
             return {'store': self._store.store_id, 'error': error.message, 'code': error.code}
         return {
-            'store': self._store.store_id, 'url': stored.url, 'metadata': stored.metadata,
+            'store': self._store.store_id,
+            'url': stored.url,
+            'metadata': stored.metadata,
             'error': None,
         }
 

@@ -17,18 +17,22 @@ class _Describe(task.Task):
             assert action.image_id == self.image_id
             assert action.image_status == 'importing'
             assert action.image_locations == []
-            action.set_image_extra_properties({
-                'new_shape': f'{action.image_disk_format} in {action.image_container_format}',
-                'os_glance_secret': 'never kept',
-                'user_word': 'from the operator',
-            })
+            action.set_image_extra_properties(
+                {
+                    'new_shape': f'{action.image_disk_format} in {action.image_container_format}',
+                    'os_glance_secret': 'never kept',
+                    'user_word': 'from the operator',
+                }
+            )
             action.set_image_attribute(status='active', virtual_size=4096)
 
 
 def get_flow(**kwargs):
     return linear_flow.Flow(kwargs.get('task_type')).add(
         _Describe(
-            kwargs.get('context'), kwargs.get('task_id'), kwargs.get('task_type'),
+            kwargs.get('context'),
+            kwargs.get('task_id'),
+            kwargs.get('task_type'),
             kwargs.get('action_wrapper'),
         )
     )

@@ -35,7 +35,10 @@ class _MarkImage(task.Task):
 def get_flow(**kwargs):
     return linear_flow.Flow(kwargs.get('task_type')).add(
         _MarkImage(
-            kwargs.get('context'), kwargs.get('task_id'), kwargs.get('task_type'),
-            kwargs.get('image_repo'), kwargs.get('image_id'),
+            kwargs.get('context'),
+            kwargs.get('task_id'),
+            kwargs.get('task_type'),
+            kwargs.get('image_repo'),
+            kwargs.get('image_id'),
         )
     )

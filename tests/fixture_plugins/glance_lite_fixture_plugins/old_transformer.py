@@ -37,7 +37,9 @@ class _Convert(task.Task):
 def get_flow(**kwargs):
     return linear_flow.Flow(kwargs.get('task_type')).add(
         _Convert(
-            kwargs.get('task_id'), kwargs.get('task_type'), kwargs.get('image_repo'),
+            kwargs.get('task_id'),
+            kwargs.get('task_type'),
+            kwargs.get('image_repo'),
             kwargs.get('image_id'),
         )
     )

@@ -45,7 +45,10 @@ class _Convert(task.Task):
 def get_flow(**kwargs):
     return linear_flow.Flow(kwargs.get('task_type')).add(
         _Convert(
-            kwargs.get('context'), kwargs.get('task_id'), kwargs.get('task_type'),
-            kwargs.get('action_wrapper'), kwargs.get('backend', []),
+            kwargs.get('context'),
+            kwargs.get('task_id'),
+            kwargs.get('task_type'),
+            kwargs.get('action_wrapper'),
+            kwargs.get('backend', []),
         )
     )

@@ -26,7 +26,11 @@ class Api:
         self.app = deploy.loadapp(conf, self.services, identify)
 
     def call(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None,
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
         caller: str | None = None,
     ) -> webob.Response:
         """Send a request; a body that is not bytes is sent as JSON."""
@@ -69,9 +73,7 @@ class Api:
     def stored_files(self) -> list[str]:
         import os
 
-        return [
-            name for store in self.services.stores for name in os.listdir(store.directory)
-        ]
+        return [name for store in self.services.stores for name in os.listdir(store.directory)]
 
 
 def error(answer: webob.Response) -> tuple[int, str]:

@@ -13,32 +13,83 @@ from glance_lite.db import jobs
 from .conftest import OCTETS, PATCH, Api
 
 BODIES = [
-    b'', b' ', b'{', b'{x', b'nonsense', b'\xff\xfe', b'\x00', b'null', b'true', b'5', b'"x"',
-    b'[]', b'[[]]', b'[null]', b'["x"]', b'[5]', b'[{}]', b'{"a": NaN}', b'{"a": Infinity}',
-    b'[' * 100000, b'{"a":' * 100000, b'{"a": ' + b'9' * 5000 + b'}', b'{"a": 1e999}',
-    '{“name”: “x”}'.encode(), b'{"name": {}}', b'{"name": []}', b'{"name": "\\ud800"}',
-    b'{"tags": {}}', b'{"tags": [[]]}', b'{"tags": [null]}', b'{"visibility": []}',
-    b'{"id": 5}', b'{"id": "x"}', b'{"owner": 5}', b'{"min_ram": {}}', b'{"os_hidden": "x"}',
-    b'{"method": 5}', b'{"method": [{}]}', b'{"method": {"name": {}}}',
+    b'',
+    b' ',
+    b'{',
+    b'{x',
+    b'nonsense',
+    b'\xff\xfe',
+    b'\x00',
+    b'null',
+    b'true',
+    b'5',
+    b'"x"',
+    b'[]',
+    b'[[]]',
+    b'[null]',
+    b'["x"]',
+    b'[5]',
+    b'[{}]',
+    b'{"a": NaN}',
+    b'{"a": Infinity}',
+    b'[' * 100000,
+    b'{"a":' * 100000,
+    b'{"a": ' + b'9' * 5000 + b'}',
+    b'{"a": 1e999}',
+    '{“name”: “x”}'.encode(),
+    b'{"name": {}}',
+    b'{"name": []}',
+    b'{"name": "\\ud800"}',
+    b'{"tags": {}}',
+    b'{"tags": [[]]}',
+    b'{"tags": [null]}',
+    b'{"visibility": []}',
+    b'{"id": 5}',
+    b'{"id": "x"}',
+    b'{"owner": 5}',
+    b'{"min_ram": {}}',
+    b'{"os_hidden": "x"}',
+    b'{"method": 5}',
+    b'{"method": [{}]}',
+    b'{"method": {"name": {}}}',
     b'{"method": {"name": "web-download", "uri": {}}, "stores": 5}',
-    b'[{"op": 5}]', b'[{"op": []}]', b'[{"op": {}, "path": "/a"}]', b'[{"op": "add"}]',
-    b'[{"op": "add", "path": 5, "value": 1}]', b'[{"op": "add", "path": "/", "value": "x"}]',
-    b'[{"op": "add", "path": "/a/b", "value": "x"}]', b'[{"op": "add", "path": "a"}]',
-    b'[{"op": "add", "path": "/a~2", "value": "x"}]', b'[{"op": "add", "path": "/a"}]',
-    b'[{"op": "add", "path": "/tags/0", "value": "x"}]', b'[{"op": "remove", "path": "//"}]',
-    b'[{"op": "add", "path": "/\\u0000", "value": "x"}]', b'[{"op": "add", "path": null}]',
-    b'[{"op": "add", "path": "/tags", "value": {}}]', b'[{"op": "move", "path": "/name"}]',
-    b'[{"op": "remove", "path": "/owner"}]', b'[{"op": "replace", "path": "/id", "value": 5}]',
-    b'[{"op": "add", "path": "/a", "value": "\\ud800"}]', b'{"a": "' + b'x' * 2_000_000 + b'"}',
+    b'[{"op": 5}]',
+    b'[{"op": []}]',
+    b'[{"op": {}, "path": "/a"}]',
+    b'[{"op": "add"}]',
+    b'[{"op": "add", "path": 5, "value": 1}]',
+    b'[{"op": "add", "path": "/", "value": "x"}]',
+    b'[{"op": "add", "path": "/a/b", "value": "x"}]',
+    b'[{"op": "add", "path": "a"}]',
+    b'[{"op": "add", "path": "/a~2", "value": "x"}]',
+    b'[{"op": "add", "path": "/a"}]',
+    b'[{"op": "add", "path": "/tags/0", "value": "x"}]',
+    b'[{"op": "remove", "path": "//"}]',
+    b'[{"op": "add", "path": "/\\u0000", "value": "x"}]',
+    b'[{"op": "add", "path": null}]',
+    b'[{"op": "add", "path": "/tags", "value": {}}]',
+    b'[{"op": "move", "path": "/name"}]',
+    b'[{"op": "remove", "path": "/owner"}]',
+    b'[{"op": "replace", "path": "/id", "value": 5}]',
+    b'[{"op": "add", "path": "/a", "value": "\\ud800"}]',
+    b'{"a": "' + b'x' * 2_000_000 + b'"}',
 ]
 #: What is a right body after all, for some route.
 RIGHT = {('PATCH', b'[]')}
 HEADERS: list[dict[str, str]] = [
-    {}, {'Content-Length': '-1'}, {'Content-Length': 'x'}, {'Content-Length': '1 2'},
-    {'Accept': 'text/plain'}, {'Accept': ';;;'}, {'Accept': 'application/json;q=x'},
-    {'X-Image-Meta-Store': '\xff\x01'}, {'x-openstack-image-size': '\xb2'},
-    {'Range': 'bytes=\xb2-'}, {'x-openstack-request-id': 'a b'},
-    {'x-openstack-request-id': 'x' * 65}, {'Content-Range': 'x'},
+    {},
+    {'Content-Length': '-1'},
+    {'Content-Length': 'x'},
+    {'Content-Length': '1 2'},
+    {'Accept': 'text/plain'},
+    {'Accept': ';;;'},
+    {'Accept': 'application/json;q=x'},
+    {'X-Image-Meta-Store': '\xff\x01'},
+    {'x-openstack-image-size': '\xb2'},
+    {'Range': 'bytes=\xb2-'},
+    {'x-openstack-request-id': 'a b'},
+    {'x-openstack-request-id': 'x' * 65},
+    {'Content-Range': 'x'},
 ]
 
 
@@ -64,8 +115,10 @@ def test_malformed_requests_at_every_route(api: Api) -> None:
     before = state()
     tried = 0
     for template, handlers in routes.table(True).items():
-        for path in {template.replace('{name}', 'image').replace('/v2/images/{image_id}', base)
-                     for base in (image, staged)}:
+        for path in {
+            template.replace('{name}', 'image').replace('/v2/images/{image_id}', base)
+            for base in (image, staged)
+        }:
             for method in handlers:
                 for body in BODIES:
                     if (method, body) in RIGHT or (not body and method in ('GET', 'DELETE')):
@@ -92,8 +145,18 @@ def test_malformed_headers_at_every_route(api: Api) -> None:
 
 
 def test_paths_and_methods_that_there_are_not(api: Api) -> None:
-    for path in ('/v2/', '/v2/zzz', '/v2/images/a/b/c', '/v2/images//file', '/v2/info/zzz',
-                 '/v2/schemas/zzz', '/v2/\x00', '/v2/\xff', '/v2/images/\xff', '/v2/' + 'x' * 9000):
+    for path in (
+        '/v2/',
+        '/v2/zzz',
+        '/v2/images/a/b/c',
+        '/v2/images//file',
+        '/v2/info/zzz',
+        '/v2/schemas/zzz',
+        '/v2/\x00',
+        '/v2/\xff',
+        '/v2/images/\xff',
+        '/v2/' + 'x' * 9000,
+    ):
         answer = send(api, 'GET', path, b'', {})
         assert answer.status_int in (400, 404), path
     for template, handlers in routes.table(True).items():

@@ -12,16 +12,27 @@ import pytest
 from .conftest import Api, error
 
 
-@pytest.mark.parametrize(('path', 'status'), [
-    ('/', 300), ('/versions', 200), ('/versions/', 200), ('/v1/', 300), ('/v3/images', 300),
-    ('/nothing', 300), ('/v2.99/images', 300), ('', 300), ('/v2.x/images', 300),
-])
+@pytest.mark.parametrize(
+    ('path', 'status'),
+    [
+        ('/', 300),
+        ('/versions', 200),
+        ('/versions/', 200),
+        ('/v1/', 300),
+        ('/v3/images', 300),
+        ('/nothing', 300),
+        ('/v2.99/images', 300),
+        ('', 300),
+        ('/v2.x/images', 300),
+    ],
+)
 def test_versions_need_no_token(api: Api, path: str, status: int) -> None:
     answer = api.get(path, caller='nobody')
     assert answer.status_int == status
     versions = answer.json['versions']
     assert versions[0] == {
-        'id': 'v2.17', 'status': 'CURRENT',
+        'id': 'v2.17',
+        'status': 'CURRENT',
         'links': [{'rel': 'self', 'href': 'http://localhost/v2/'}],
     }
     assert {version['status'] for version in versions[1:]} == {'SUPPORTED'}
@@ -62,9 +73,12 @@ def test_import_methods(make_api: Any) -> None:
 
 def test_stores(make_api: Any) -> None:
     api = make_api('[cold]\nstore_description = slow and cheap\nweight = 5\n')
-    assert api.get('/v2/info/stores', caller='p2:reader').json == {'stores': [
-        {'id': 'fast', 'default': 'true'}, {'id': 'cold', 'description': 'slow and cheap'},
-    ]}
+    assert api.get('/v2/info/stores', caller='p2:reader').json == {
+        'stores': [
+            {'id': 'fast', 'default': 'true'},
+            {'id': 'cold', 'description': 'slow and cheap'},
+        ]
+    }
     assert error(api.get('/v2/info/stores/detail', caller='p2:member')) == (403, 'forbidden')
     detail = api.get('/v2/info/stores/detail').json['stores'][1]
     assert (detail['type'], detail['weight']) == ('file', 5)
@@ -73,8 +87,12 @@ def test_stores(make_api: Any) -> None:
 def test_schemas_are_schemas_and_fit_what_is_shown(api: Api) -> None:
     path = api.upload(a='b')
     image = api.get(path).json
-    for name, data in [('image', image), ('images', api.get('/v2/images').json),
-                       ('task', None), ('tasks', {'tasks': []})]:
+    for name, data in [
+        ('image', image),
+        ('images', api.get('/v2/images').json),
+        ('task', None),
+        ('tasks', {'tasks': []}),
+    ]:
         schema = api.get(f'/v2/schemas/{name}').json
         assert schema['name'] == name
         jsonschema.Draft202012Validator.check_schema(schema)

@@ -36,10 +36,15 @@ class Response:
 def test_clients_find_the_sentence(api: Api, accept: str | None) -> None:
     answer = api.get(PATH, headers={'Accept': accept} if accept else None)
     sentence = 'No image found with id 00000000-0000-4000-8000-000000000000.'
-    assert answer.json == {'error': {
-        'code': 'image_not_found', 'message': sentence, 'status': 404, 'title': 'Not Found',
-        'request_id': answer.headers['x-openstack-request-id'],
-    }}
+    assert answer.json == {
+        'error': {
+            'code': 'image_not_found',
+            'message': sentence,
+            'status': 404,
+            'title': 'Not Found',
+            'request_id': answer.headers['x-openstack-request-id'],
+        }
+    }
     assert glanceclient_errors.from_response(Response(answer), answer.body).details == sentence
     with pytest.raises(sdk_errors.NotFoundException) as raised:
         sdk_errors.raise_from_response(Response(answer))
@@ -55,7 +60,9 @@ def test_plain_text_for_those_who_take_nothing_else(api: Api) -> None:
 
 def test_every_exception_that_a_request_may_raise_has_a_status() -> None:
     quiet = {
-        exceptions.GlanceLiteError, exceptions.ConfigError, exceptions.ImportCancelled,
+        exceptions.GlanceLiteError,
+        exceptions.ConfigError,
+        exceptions.ImportCancelled,
     }
     for name, kind in inspect.getmembers(exceptions, inspect.isclass):
         if not issubclass(kind, exceptions.GlanceLiteError) or kind in quiet:

@@ -101,14 +101,17 @@ def test_staging_keeps_the_data_for_an_import(api: Api) -> None:
 
 
 @pytest.mark.parametrize('suffix', ['/file', '/stage'])
-@pytest.mark.parametrize(('headers', 'expected'), [
-    ({'Content-Type': 'text/plain'}, (415, 'unsupported_media_type')),
-    ({'Content-Type': ''}, (415, 'unsupported_media_type')),
-    ({'x-openstack-image-size': '5'}, (400, 'invalid_request')),
-    ({'x-openstack-image-size': 'many'}, (400, 'invalid_request')),
-    ({'x-openstack-image-size': '-1'}, (400, 'invalid_request')),
-    ({'Content-Length': 'x'}, (400, 'invalid_request')),
-])
+@pytest.mark.parametrize(
+    ('headers', 'expected'),
+    [
+        ({'Content-Type': 'text/plain'}, (415, 'unsupported_media_type')),
+        ({'Content-Type': ''}, (415, 'unsupported_media_type')),
+        ({'x-openstack-image-size': '5'}, (400, 'invalid_request')),
+        ({'x-openstack-image-size': 'many'}, (400, 'invalid_request')),
+        ({'x-openstack-image-size': '-1'}, (400, 'invalid_request')),
+        ({'Content-Length': 'x'}, (400, 'invalid_request')),
+    ],
+)
 def test_headers_that_refuse_a_body(
     api: Api, suffix: str, headers: dict[str, str], expected: tuple[int, str]
 ) -> None:
@@ -148,12 +151,15 @@ def test_too_much_data_is_refused_whether_announced_or_not(make_api: Any, suffix
 
 
 @pytest.mark.parametrize('suffix', ['/file', '/stage'])
-@pytest.mark.parametrize('source', [
-    Broken(failure=ConnectionResetError('reset')),
-    Broken(failure=TimeoutError('slow')),
-    Broken(failure=ValueError('bad chunk')),
-    Broken(),
-])
+@pytest.mark.parametrize(
+    'source',
+    [
+        Broken(failure=ConnectionResetError('reset')),
+        Broken(failure=TimeoutError('slow')),
+        Broken(failure=ValueError('bad chunk')),
+        Broken(),
+    ],
+)
 def test_a_client_that_leaves_can_come_back(api: Api, suffix: str, source: Broken) -> None:
     path = api.create(**FORMATS)
     source._parts = [b'x' * 1000]
@@ -201,24 +207,40 @@ def test_staging_exists_only_with_its_method(make_api: Any) -> None:
     assert_as_before(api, path)
 
 
-@pytest.mark.parametrize(('value', 'first', 'last'), [
-    ('bytes=0-9', 0, 9), ('bytes=10-', 10, len(DATA) - 1),
-    ('bytes=-5', len(DATA) - 5, len(DATA) - 1),
-    ('bytes=0-999999999', 0, len(DATA) - 1), ('bytes=-999999999', 0, len(DATA) - 1),
-    (' BYTES = 1-1 ', 1, 1),
-])
+@pytest.mark.parametrize(
+    ('value', 'first', 'last'),
+    [
+        ('bytes=0-9', 0, 9),
+        ('bytes=10-', 10, len(DATA) - 1),
+        ('bytes=-5', len(DATA) - 5, len(DATA) - 1),
+        ('bytes=0-999999999', 0, len(DATA) - 1),
+        ('bytes=-999999999', 0, len(DATA) - 1),
+        (' BYTES = 1-1 ', 1, 1),
+    ],
+)
 def test_ranges(api: Api, value: str, first: int, last: int) -> None:
     path = api.upload(DATA)
     answer = api.get(path + '/file', headers={'Range': value})
     assert answer.status_int == 206
-    assert answer.body == DATA[first:last + 1]
+    assert answer.body == DATA[first : last + 1]
     assert answer.headers['Content-Range'] == f'bytes {first}-{last}/{len(DATA)}'
 
 
-@pytest.mark.parametrize('value', [
-    'bytes=5-1', 'bytes=99999999-', 'bytes=-0', 'bytes=-', 'lines=1-2', 'bytes=a-b', '', 'x',
-    'bytes=99999999999999999999999999-', 'bytes=\xb2-',
-])
+@pytest.mark.parametrize(
+    'value',
+    [
+        'bytes=5-1',
+        'bytes=99999999-',
+        'bytes=-0',
+        'bytes=-',
+        'lines=1-2',
+        'bytes=a-b',
+        '',
+        'x',
+        'bytes=99999999999999999999999999-',
+        'bytes=\xb2-',
+    ],
+)
 def test_ranges_that_cannot_be_sent(api: Api, value: str) -> None:
     path = api.upload(DATA)
     answer = api.get(path + '/file', headers={'Range': value})

@@ -32,7 +32,9 @@ def state(api: Api, path: str) -> tuple[Any, ...]:
     """Return what a refused request must not change."""
     with api.services.db.reader() as session:
         return (
-            api.get(path).json, api.get(path + '/tasks').json, jobs.count(session),
+            api.get(path).json,
+            api.get(path + '/tasks').json,
+            jobs.count(session),
             sorted(api.staged_files()),
         )
 
@@ -58,12 +60,18 @@ def test_a_staged_image_is_handed_to_the_conductors(api: Api) -> None:
         assert [job.uuid for job in jobs.list_claimable(session, [data.area])] == [task_id]
         assert jobs.list_claimable(session, ['another area']) == []
     assert record.plan == {
-        'method': 'glance-direct', 'uri': None, 'stores': ['fast'],
-        'all_stores_must_succeed': True, 'plugins': [], 'validation': None,
+        'method': 'glance-direct',
+        'uri': None,
+        'stores': ['fast'],
+        'all_stores_must_succeed': True,
+        'plugins': [],
+        'validation': None,
     }
     assert record.deadline_ms > 1_700_000_000_000
     assert 'auth_token' not in record.caller and record.caller['roles'] == [
-        'admin', 'member', 'reader'
+        'admin',
+        'member',
+        'reader',
     ]
 
 
@@ -146,23 +154,48 @@ def test_a_new_import_forgets_the_error_of_the_last(api: Api) -> None:
 
 
 BAD_BODIES = [
-    [], 'x', 5, None, True, {}, {'method': None}, {'method': []}, {'method': 'glance-direct'},
-    {'method': {}}, {'method': {'name': None}}, {'method': {'name': 5}},
-    {'method': {'name': ['glance-direct']}}, {'method': {'name': {'a': 1}}},
-    {'method': {'name': 'zzz'}}, {'method': {'name': 'x' * 100000}},
-    {'method': {'name': 'copy-image'}}, {'method': {'name': 'glance-download'}},
-    {**DIRECT, 'stores': 'fast'}, {**DIRECT, 'stores': []}, {**DIRECT, 'stores': None},
-    {**DIRECT, 'stores': {}}, {**DIRECT, 'stores': [5]}, {**DIRECT, 'stores': ['fast', None]},
-    {**DIRECT, 'stores': [['fast']]}, {**DIRECT, 'all_stores': 'yes'},
-    {**DIRECT, 'all_stores': 1}, {**DIRECT, 'all_stores': None},
-    {**DIRECT, 'all_stores_must_succeed': 'no'}, {**DIRECT, 'all_stores_must_succeed': 0},
+    [],
+    'x',
+    5,
+    None,
+    True,
+    {},
+    {'method': None},
+    {'method': []},
+    {'method': 'glance-direct'},
+    {'method': {}},
+    {'method': {'name': None}},
+    {'method': {'name': 5}},
+    {'method': {'name': ['glance-direct']}},
+    {'method': {'name': {'a': 1}}},
+    {'method': {'name': 'zzz'}},
+    {'method': {'name': 'x' * 100000}},
+    {'method': {'name': 'copy-image'}},
+    {'method': {'name': 'glance-download'}},
+    {**DIRECT, 'stores': 'fast'},
+    {**DIRECT, 'stores': []},
+    {**DIRECT, 'stores': None},
+    {**DIRECT, 'stores': {}},
+    {**DIRECT, 'stores': [5]},
+    {**DIRECT, 'stores': ['fast', None]},
+    {**DIRECT, 'stores': [['fast']]},
+    {**DIRECT, 'all_stores': 'yes'},
+    {**DIRECT, 'all_stores': 1},
+    {**DIRECT, 'all_stores': None},
+    {**DIRECT, 'all_stores_must_succeed': 'no'},
+    {**DIRECT, 'all_stores_must_succeed': 0},
     {**DIRECT, 'all_stores_must_succeed': None},
-    {'method': {'name': 'web-download', 'uri': 5}}, {'method': {'name': 'web-download', 'uri': []}},
+    {'method': {'name': 'web-download', 'uri': 5}},
+    {'method': {'name': 'web-download', 'uri': []}},
     {'method': {'name': 'web-download', 'uri': {}}},
     *(
         {'method': {'name': 'web-download', 'uri': URI, 'validation_data': data}}
         for data in (
-            'x', [], {}, {'os_hash_algo': 'sha256'}, {'os_hash_value': HASH},
+            'x',
+            [],
+            {},
+            {'os_hash_algo': 'sha256'},
+            {'os_hash_value': HASH},
             {'os_hash_algo': 'sha256', 'os_hash_value': HASH, 'more': 1},
             {'os_hash_algo': 'nope', 'os_hash_value': HASH},
             {'os_hash_algo': None, 'os_hash_value': HASH},
@@ -173,8 +206,12 @@ BAD_BODIES = [
             {'os_hash_algo': 'sha256', 'os_hash_value': 5},
         )
     ),
-    {'method': {'name': 'glance-direct',
-                'validation_data': {'os_hash_algo': 'sha256', 'os_hash_value': HASH}}},
+    {
+        'method': {
+            'name': 'glance-direct',
+            'validation_data': {'os_hash_algo': 'sha256', 'os_hash_value': HASH},
+        }
+    },
 ]
 
 
@@ -189,10 +226,22 @@ def test_a_body_that_is_wrong(api: Api) -> None:
 
 
 BAD_SOURCES = [
-    '', None, 'not a uri', 'ftp://203.0.113.9/x', 'file:///etc/passwd', 'http://10.0.0.1/x',
-    'http://127.0.0.1/x', 'http://[::1]/x', 'http://169.254.169.254/latest', 'http:///x',
-    'http://203.0.113.9:22/x', 'http://2130706433/', 'http://0x7f.1/', 'HTTP://LOCALHOST\\@x/',
-    'http://203.0.113.9/\x00', 'x' * 100000,
+    '',
+    None,
+    'not a uri',
+    'ftp://203.0.113.9/x',
+    'file:///etc/passwd',
+    'http://10.0.0.1/x',
+    'http://127.0.0.1/x',
+    'http://[::1]/x',
+    'http://169.254.169.254/latest',
+    'http:///x',
+    'http://203.0.113.9:22/x',
+    'http://2130706433/',
+    'http://0x7f.1/',
+    'HTTP://LOCALHOST\\@x/',
+    'http://203.0.113.9/\x00',
+    'x' * 100000,
 ]
 
 
@@ -210,7 +259,10 @@ def test_what_the_image_does_not_allow(api: Api) -> None:
     queued, staged, active = api.create(**FORMATS), api.stage(), api.upload()
     bare = api.create()
     for path, body in [
-        (queued, DIRECT), (staged, download()), (active, DIRECT), (active, download()),
+        (queued, DIRECT),
+        (staged, download()),
+        (active, DIRECT),
+        (active, download()),
         (bare, download()),
     ]:
         before = state(api, path)
@@ -255,8 +307,11 @@ def test_import_switched_off(make_api: Any) -> None:
     answer = api.call('POST', '/v2/images', FORMATS)
     assert 'OpenStack-image-import-methods' not in answer.headers
     path = '/v2/images/' + answer.json['id']
-    for method, where in [('POST', path + '/import'), ('PUT', path + '/stage'),
-                          ('GET', '/v2/info/import')]:
+    for method, where in [
+        ('POST', path + '/import'),
+        ('PUT', path + '/stage'),
+        ('GET', '/v2/info/import'),
+    ]:
         assert error(api.call(method, where)) == (404, 'not_found')
     versions = [version['id'] for version in api.get('/versions').json['versions']]
     assert 'v2.6' not in versions and 'v2.5' in versions

@@ -15,10 +15,19 @@ READER = 'p2:reader'
 
 
 def test_a_new_image_has_every_attribute(api: Api) -> None:
-    answer = api.call('POST', '/v2/images', {
-        'name': 'n', 'tags': ['b', 'a', 'a'], 'min_disk': 1, 'min_ram': 64, 'os_distro': 'x',
-        'visibility': 'private', **FORMATS,
-    })
+    answer = api.call(
+        'POST',
+        '/v2/images',
+        {
+            'name': 'n',
+            'tags': ['b', 'a', 'a'],
+            'min_disk': 1,
+            'min_ram': 64,
+            'os_distro': 'x',
+            'visibility': 'private',
+            **FORMATS,
+        },
+    )
     assert answer.status_int == 201
     image = answer.json
     path = '/v2/images/' + image['id']
@@ -29,11 +38,26 @@ def test_a_new_image_has_every_attribute(api: Api) -> None:
     assert image.pop('updated_at').endswith('Z')
     assert str(uuid.UUID(image['id'])) == image.pop('id')
     assert image == {
-        'name': 'n', 'tags': ['a', 'b'], 'min_disk': 1, 'min_ram': 64, 'os_distro': 'x',
-        'visibility': 'private', 'disk_format': 'raw', 'container_format': 'bare',
-        'status': 'queued', 'size': None, 'virtual_size': None, 'checksum': None,
-        'os_hash_algo': None, 'os_hash_value': None, 'protected': False, 'os_hidden': False,
-        'owner': 'p1', 'self': path, 'file': path + '/file', 'schema': '/v2/schemas/image',
+        'name': 'n',
+        'tags': ['a', 'b'],
+        'min_disk': 1,
+        'min_ram': 64,
+        'os_distro': 'x',
+        'visibility': 'private',
+        'disk_format': 'raw',
+        'container_format': 'bare',
+        'status': 'queued',
+        'size': None,
+        'virtual_size': None,
+        'checksum': None,
+        'os_hash_algo': None,
+        'os_hash_value': None,
+        'protected': False,
+        'os_hidden': False,
+        'owner': 'p1',
+        'self': path,
+        'file': path + '/file',
+        'schema': '/v2/schemas/image',
     }
     assert api.get(path).json == answer.json
 
@@ -46,39 +70,42 @@ def test_an_id_is_taken_for_ever(api: Api) -> None:
     assert error(api.call('POST', '/v2/images', {'id': image_id})) == (409, 'image_exists')
 
 
-@pytest.mark.parametrize(('attributes', 'expected'), [
-    ({'status': 'active'}, (403, 'forbidden')),
-    ({'checksum': 'x'}, (403, 'forbidden')),
-    ({'self': '/x'}, (403, 'forbidden')),
-    ({'stores': 'fast'}, (403, 'forbidden')),
-    ({'locations': []}, (403, 'forbidden')),
-    ({'deleted': 'x'}, (403, 'forbidden')),
-    ({'os_glance_import_task': 'x'}, (403, 'forbidden')),
-    ({'id': 'abc'}, (400, 'invalid_request')),
-    ({'disk_format': 'zzz'}, (400, 'invalid_request')),
-    ({'name': 5}, (400, 'invalid_request')),
-    ({'name': 'x' * 256}, (400, 'invalid_request')),
-    ({'name': '\U0001f600'}, (400, 'invalid_request')),
-    ({'name': 'a\0b'}, (400, 'invalid_request')),
-    ({'name': '\ud800'}, (400, 'invalid_request')),
-    ({'a\0b': 'x'}, (400, 'invalid_request')),
-    ({'': 'v'}, (400, 'invalid_request')),
-    ({'p' * 256: 'v'}, (400, 'invalid_request')),
-    ({'foo': 5}, (400, 'invalid_request')),
-    ({'foo': None}, (400, 'invalid_request')),
-    ({'min_disk': -1}, (400, 'invalid_request')),
-    ({'min_disk': '1'}, (400, 'invalid_request')),
-    ({'min_disk': 1.0}, (400, 'invalid_request')),
-    ({'min_disk': True}, (400, 'invalid_request')),
-    ({'min_ram': 2**31}, (400, 'invalid_request')),
-    ({'visibility': 'zzz'}, (400, 'invalid_request')),
-    ({'protected': 'yes'}, (400, 'invalid_request')),
-    ({'tags': 'abc'}, (400, 'invalid_request')),
-    ({'tags': ['x' * 256]}, (400, 'invalid_request')),
-    ({'tags': ['\0']}, (400, 'invalid_request')),
-    ({f'k{n}': 'v' for n in range(129)}, (413, 'limit_exceeded')),
-    ({'tags': [str(n) for n in range(129)]}, (413, 'limit_exceeded')),
-])
+@pytest.mark.parametrize(
+    ('attributes', 'expected'),
+    [
+        ({'status': 'active'}, (403, 'forbidden')),
+        ({'checksum': 'x'}, (403, 'forbidden')),
+        ({'self': '/x'}, (403, 'forbidden')),
+        ({'stores': 'fast'}, (403, 'forbidden')),
+        ({'locations': []}, (403, 'forbidden')),
+        ({'deleted': 'x'}, (403, 'forbidden')),
+        ({'os_glance_import_task': 'x'}, (403, 'forbidden')),
+        ({'id': 'abc'}, (400, 'invalid_request')),
+        ({'disk_format': 'zzz'}, (400, 'invalid_request')),
+        ({'name': 5}, (400, 'invalid_request')),
+        ({'name': 'x' * 256}, (400, 'invalid_request')),
+        ({'name': '\U0001f600'}, (400, 'invalid_request')),
+        ({'name': 'a\0b'}, (400, 'invalid_request')),
+        ({'name': '\ud800'}, (400, 'invalid_request')),
+        ({'a\0b': 'x'}, (400, 'invalid_request')),
+        ({'': 'v'}, (400, 'invalid_request')),
+        ({'p' * 256: 'v'}, (400, 'invalid_request')),
+        ({'foo': 5}, (400, 'invalid_request')),
+        ({'foo': None}, (400, 'invalid_request')),
+        ({'min_disk': -1}, (400, 'invalid_request')),
+        ({'min_disk': '1'}, (400, 'invalid_request')),
+        ({'min_disk': 1.0}, (400, 'invalid_request')),
+        ({'min_disk': True}, (400, 'invalid_request')),
+        ({'min_ram': 2**31}, (400, 'invalid_request')),
+        ({'visibility': 'zzz'}, (400, 'invalid_request')),
+        ({'protected': 'yes'}, (400, 'invalid_request')),
+        ({'tags': 'abc'}, (400, 'invalid_request')),
+        ({'tags': ['x' * 256]}, (400, 'invalid_request')),
+        ({'tags': ['\0']}, (400, 'invalid_request')),
+        ({f'k{n}': 'v' for n in range(129)}, (413, 'limit_exceeded')),
+        ({'tags': [str(n) for n in range(129)]}, (413, 'limit_exceeded')),
+    ],
+)
 def test_what_cannot_be_created(
     api: Api, attributes: dict[str, object], expected: tuple[int, str]
 ) -> None:
@@ -91,17 +118,20 @@ def test_a_refusal_names_the_field_and_the_rule(api: Api) -> None:
     assert answer.json['error']['message'].startswith('disk_format must be one of: null, ami,')
 
 
-@pytest.mark.parametrize(('caller', 'attributes', 'status'), [
-    (MEMBER, {}, 201),
-    (READER, {}, 403),
-    (MEMBER, {'owner': 'p1'}, 403),
-    (MEMBER, {'owner': None}, 403),
-    ('p1:admin', {'owner': 'p9'}, 201),
-    (MEMBER, {'visibility': 'public'}, 403),
-    (MEMBER, {'visibility': 'community'}, 201),
-    ('p1:admin', {'visibility': 'public'}, 201),
-    ('p1:ADMIN', {'visibility': 'public'}, 201),
-])
+@pytest.mark.parametrize(
+    ('caller', 'attributes', 'status'),
+    [
+        (MEMBER, {}, 201),
+        (READER, {}, 403),
+        (MEMBER, {'owner': 'p1'}, 403),
+        (MEMBER, {'owner': None}, 403),
+        ('p1:admin', {'owner': 'p9'}, 201),
+        (MEMBER, {'visibility': 'public'}, 403),
+        (MEMBER, {'visibility': 'community'}, 201),
+        ('p1:admin', {'visibility': 'public'}, 201),
+        ('p1:ADMIN', {'visibility': 'public'}, 201),
+    ],
+)
 def test_who_may_create_what(
     api: Api, caller: str, attributes: dict[str, object], status: int
 ) -> None:
@@ -113,8 +143,10 @@ def test_what_cannot_be_seen_is_not_there_and_what_is_seen_may_be_forbidden(api:
     change = [{'op': 'add', 'path': '/a', 'value': 'b'}]
     upload = {'Content-Type': 'application/octet-stream'}
     for method, suffix, body, headers in [
-        ('PATCH', '', change, None), ('DELETE', '', None, None),
-        ('PUT', '/file', b'x', upload), ('PUT', '/stage', b'x', upload),
+        ('PATCH', '', change, None),
+        ('DELETE', '', None, None),
+        ('PUT', '/file', b'x', upload),
+        ('PUT', '/stage', b'x', upload),
         ('POST', '/import', {'method': {'name': 'web-download'}}, None),
     ]:
         args = {'body': body, 'headers': headers, 'caller': MEMBER}
@@ -130,15 +162,19 @@ def test_what_cannot_be_seen_is_not_there_and_what_is_seen_may_be_forbidden(api:
 
 def test_a_patch_changes_adds_and_removes(api: Api) -> None:
     path = api.create(name='n', a='1', tags=['x'])
-    answer = api.call('PATCH', path, [
-        {'op': 'replace', 'path': '/name', 'value': 'm'},
-        {'op': 'add', 'path': '/b~1c', 'value': '2'},
-        {'op': 'remove', 'path': '/a'},
-        {'op': 'replace', 'path': '/tags', 'value': ['q', 'p', 'q']},
-        {'op': 'add', 'path': '/d', 'value': '3'},
-        {'op': 'replace', 'path': '/d', 'value': '4'},
-        {'op': 'replace', 'path': '/disk_format', 'value': 'qcow2'},
-    ])
+    answer = api.call(
+        'PATCH',
+        path,
+        [
+            {'op': 'replace', 'path': '/name', 'value': 'm'},
+            {'op': 'add', 'path': '/b~1c', 'value': '2'},
+            {'op': 'remove', 'path': '/a'},
+            {'op': 'replace', 'path': '/tags', 'value': ['q', 'p', 'q']},
+            {'op': 'add', 'path': '/d', 'value': '3'},
+            {'op': 'replace', 'path': '/d', 'value': '4'},
+            {'op': 'replace', 'path': '/disk_format', 'value': 'qcow2'},
+        ],
+    )
     assert answer.status_int == 200
     shown = answer.json
     assert (shown['name'], shown['b/c'], shown['d'], shown['tags']) == ('m', '2', '4', ['p', 'q'])
@@ -156,22 +192,30 @@ def test_the_older_patch_language(api: Api) -> None:
     assert error(wrong) == (400, 'invalid_request')
 
 
-@pytest.mark.parametrize(('changes', 'expected'), [
-    ([{'op': 'replace', 'path': '/status', 'value': 'active'}], (403, 'forbidden')),
-    ([{'op': 'replace', 'path': '/id', 'value': 'x'}], (403, 'forbidden')),
-    ([{'op': 'remove', 'path': '/name'}], (403, 'forbidden')),
-    ([{'op': 'add', 'path': '/os_glance_x', 'value': 'x'}], (403, 'forbidden')),
-    ([{'op': 'add', 'path': '/locations/-', 'value': {}}], (403, 'forbidden')),
-    ([{'op': 'replace', 'path': '/zz', 'value': 'x'}], (409, 'conflict')),
-    ([{'op': 'remove', 'path': '/zz'}], (409, 'conflict')),
-    ([{'op': 'replace', 'path': '/min_disk', 'value': '5'}], (400, 'invalid_request')),
-    ([{'op': 'replace', 'path': '/min_disk', 'value': None}], (400, 'invalid_request')),
-    ([{'op': 'add', 'path': '/k', 'value': 5}], (400, 'invalid_request')),
-    ([{'op': 'add', 'path': f'/k{n}', 'value': 'v'} for n in range(129)], (413, 'limit_exceeded')),
-    # the last one fails, so that none is done
-    ([{'op': 'add', 'path': '/a', 'value': '9'}, {'op': 'remove', 'path': '/zz'}],
-     (409, 'conflict')),
-])
+@pytest.mark.parametrize(
+    ('changes', 'expected'),
+    [
+        ([{'op': 'replace', 'path': '/status', 'value': 'active'}], (403, 'forbidden')),
+        ([{'op': 'replace', 'path': '/id', 'value': 'x'}], (403, 'forbidden')),
+        ([{'op': 'remove', 'path': '/name'}], (403, 'forbidden')),
+        ([{'op': 'add', 'path': '/os_glance_x', 'value': 'x'}], (403, 'forbidden')),
+        ([{'op': 'add', 'path': '/locations/-', 'value': {}}], (403, 'forbidden')),
+        ([{'op': 'replace', 'path': '/zz', 'value': 'x'}], (409, 'conflict')),
+        ([{'op': 'remove', 'path': '/zz'}], (409, 'conflict')),
+        ([{'op': 'replace', 'path': '/min_disk', 'value': '5'}], (400, 'invalid_request')),
+        ([{'op': 'replace', 'path': '/min_disk', 'value': None}], (400, 'invalid_request')),
+        ([{'op': 'add', 'path': '/k', 'value': 5}], (400, 'invalid_request')),
+        (
+            [{'op': 'add', 'path': f'/k{n}', 'value': 'v'} for n in range(129)],
+            (413, 'limit_exceeded'),
+        ),
+        # the last one fails, so that none is done
+        (
+            [{'op': 'add', 'path': '/a', 'value': '9'}, {'op': 'remove', 'path': '/zz'}],
+            (409, 'conflict'),
+        ),
+    ],
+)
 def test_a_refused_patch_changes_nothing(
     api: Api, changes: list[dict[str, object]], expected: tuple[int, str]
 ) -> None:

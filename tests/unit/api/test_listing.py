@@ -19,8 +19,12 @@ def names(api: Api, query: str = '', caller: str | None = None) -> list[str | No
 def test_following_next_shows_each_image_once(api: Api) -> None:
     for number in range(7):
         api.create(name=None if number % 3 else f'n{number}', min_disk=number)
-    for query in ('limit=2', 'limit=3&sort=name:asc,size:desc', 'limit=1&sort_key=disk_format',
-                  'limit=2&sort_key=name&sort_dir=desc'):
+    for query in (
+        'limit=2',
+        'limit=3&sort=name:asc,size:desc',
+        'limit=1&sort_key=disk_format',
+        'limit=2&sort_key=name&sort_dir=desc',
+    ):
         path, seen = '/v2/images?' + query, []
         while path:
             page = api.get(path).json
@@ -54,28 +58,31 @@ def test_who_sees_what(api: Api) -> None:
     assert len(names(api, 'os_hidden=false')) == 5
 
 
-@pytest.mark.parametrize(('query', 'expected'), [
-    ('name=b', ['b']),
-    ('name=in:a,c', ['a', 'c']),
-    ('name=in:"x,y",a', ['a', 'x,y']),
-    (r'name=in:"q\""', ['q"']),
-    ('name=nothing', []),
-    ('tag=t1', ['a', 'b']),
-    ('tag=t1&tag=t2', ['b']),
-    ('os_distro=x', ['a']),
-    ('os_distro=y', []),
-    ('min_ram=7', ['c']),
-    ('min_ram_min=5', ['b', 'c']),
-    ('min_ram_max=5', ['a', 'b', 'q"', 'x,y']),
-    ('protected=true', []),
-    ('status=queued&owner=p1&name=a', ['a']),
-    ('status=active', []),
-    ('created_at=gt:2020-01-01T00:00:00Z&name=a', ['a']),
-    ('created_at=lt:2020-01-01T00:00:00Z', []),
-    ('disk_format=raw', ['a']),
-    ('unknown=1', []),
-    ('visibility=private', ['c']),
-])
+@pytest.mark.parametrize(
+    ('query', 'expected'),
+    [
+        ('name=b', ['b']),
+        ('name=in:a,c', ['a', 'c']),
+        ('name=in:"x,y",a', ['a', 'x,y']),
+        (r'name=in:"q\""', ['q"']),
+        ('name=nothing', []),
+        ('tag=t1', ['a', 'b']),
+        ('tag=t1&tag=t2', ['b']),
+        ('os_distro=x', ['a']),
+        ('os_distro=y', []),
+        ('min_ram=7', ['c']),
+        ('min_ram_min=5', ['b', 'c']),
+        ('min_ram_max=5', ['a', 'b', 'q"', 'x,y']),
+        ('protected=true', []),
+        ('status=queued&owner=p1&name=a', ['a']),
+        ('status=active', []),
+        ('created_at=gt:2020-01-01T00:00:00Z&name=a', ['a']),
+        ('created_at=lt:2020-01-01T00:00:00Z', []),
+        ('disk_format=raw', ['a']),
+        ('unknown=1', []),
+        ('visibility=private', ['c']),
+    ],
+)
 def test_filters(api: Api, query: str, expected: list[str]) -> None:
     api.create(name='a', tags=['t1'], os_distro='x', disk_format='raw')
     api.create(name='b', tags=['t1', 't2'], min_ram=5)
@@ -87,16 +94,42 @@ def test_filters(api: Api, query: str, expected: list[str]) -> None:
 
 
 BAD_QUERIES = [
-    'limit=x', 'limit=-1', 'limit=', 'limit=1.5', 'marker=zzz',
-    'marker=00000000-0000-4000-8000-000000000000', 'sort_key=zzz', 'sort_key=owner',
-    'sort_dir=zzz', 'sort=name:zzz', 'sort=', 'sort=name&sort_key=name', 'sort=name&sort_dir=asc',
-    'sort_key=name&sort_key=id&sort_dir=asc&sort_dir=asc&sort_dir=asc', 'visibility=zzz',
-    'member_status=zzz', 'size_min=x', 'size_max=1e3', 'size=99999999999999999999',
-    'created_at=zzz:2020', 'created_at=gt:zzz', 'created_at=',
+    'limit=x',
+    'limit=-1',
+    'limit=',
+    'limit=1.5',
+    'marker=zzz',
+    'marker=00000000-0000-4000-8000-000000000000',
+    'sort_key=zzz',
+    'sort_key=owner',
+    'sort_dir=zzz',
+    'sort=name:zzz',
+    'sort=',
+    'sort=name&sort_key=name',
+    'sort=name&sort_dir=asc',
+    'sort_key=name&sort_key=id&sort_dir=asc&sort_dir=asc&sort_dir=asc',
+    'visibility=zzz',
+    'member_status=zzz',
+    'size_min=x',
+    'size_max=1e3',
+    'size=99999999999999999999',
+    'created_at=zzz:2020',
+    'created_at=gt:zzz',
+    'created_at=',
     'created_at=gt:0001-01-01T00:00:00%2B23:59',
-    'name=in:%22n1', 'name=in:n%221', 'name=in:%22a%22b', 'name=gt:a', 'protected=zzz',
-    'os_hidden=zzz', 'changes-since=2020-01-01', 'name=%00', 'name=%F0%9F%98%80', 'name=%FF',
-    '%FF=1', 'a%00=b', 'tag=%00',
+    'name=in:%22n1',
+    'name=in:n%221',
+    'name=in:%22a%22b',
+    'name=gt:a',
+    'protected=zzz',
+    'os_hidden=zzz',
+    'changes-since=2020-01-01',
+    'name=%00',
+    'name=%F0%9F%98%80',
+    'name=%FF',
+    '%FF=1',
+    'a%00=b',
+    'tag=%00',
 ]
 
 

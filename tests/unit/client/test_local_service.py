@@ -101,6 +101,4 @@ def test_a_log_without_complaints_shows_its_end(folder):
 
 
 def test_without_a_log_its_place_is_told():
-    assert LocalService(Path('/nowhere')).log_tail() == (
-        'From the log, /nowhere/glance-lite.log:'
-    )
+    assert LocalService(Path('/nowhere')).log_tail() == ('From the log, /nowhere/glance-lite.log:')

@@ -10,10 +10,23 @@ from glance_lite.cmd import client
 from .conftest import IMAGE_ID, TASK_ID
 
 URL = 'https://example.org/disk.qcow2'
-DONE = {'status': 'success', 'progress': {'phase': 'complete-task', 'phases': [
-    {'phase': 'confirm-claim', 'bytes_done': 0, 'seconds': 0.0}]}}
-REFUSED = {'status': 'failure', 'message': 'virus found', 'error': {
-    'code': 'plugin_rejected', 'phase': 'run-plugin:scan', 'plugin': 'scan', 'retryable': False}}
+DONE = {
+    'status': 'success',
+    'progress': {
+        'phase': 'complete-task',
+        'phases': [{'phase': 'confirm-claim', 'bytes_done': 0, 'seconds': 0.0}],
+    },
+}
+REFUSED = {
+    'status': 'failure',
+    'message': 'virus found',
+    'error': {
+        'code': 'plugin_rejected',
+        'phase': 'run-plugin:scan',
+        'plugin': 'scan',
+        'retryable': False,
+    },
+}
 
 
 @pytest.fixture
@@ -38,14 +51,32 @@ def run(images, capsys):
 
 def test_a_file_becomes_an_active_image(run, images, disk):
     images.task_answers = [{'status': 'processing'}, DONE]
-    status, out, err = run('import', disk, '--property', 'os_distro=debian', '--tag', 'a',
-                           '--visibility', 'private', '--store', 'fast')
+    status, out, err = run(
+        'import',
+        disk,
+        '--property',
+        'os_distro=debian',
+        '--tag',
+        'a',
+        '--visibility',
+        'private',
+        '--store',
+        'fast',
+    )
     assert status == 0
     assert images.staged == b'some bytes' * 100
     assert images.import_body == {'method': {'name': 'glance-direct'}, 'stores': ['fast']}
-    assert images.image.items() >= {
-        'name': 'small disk', 'disk_format': 'raw', 'container_format': 'bare', 'tags': ['a'],
-        'visibility': 'private', 'os_distro': 'debian'}.items()
+    assert (
+        images.image.items()
+        >= {
+            'name': 'small disk',
+            'disk_format': 'raw',
+            'container_format': 'bare',
+            'tags': ['a'],
+            'visibility': 'private',
+            'os_distro': 'debian',
+        }.items()
+    )
     assert 'confirm-claim' in err and 'stage' in err
     assert f'id                {IMAGE_ID}' in out
 
@@ -54,9 +85,13 @@ def test_a_url_is_left_to_the_service(run, images):
     images.task_answers = [DONE]
     status, _, _ = run('import', URL, '--hash', 'sha512:AB01', '--name', 'x')
     assert status == 0
-    assert images.import_body == {'method': {
-        'name': 'web-download', 'uri': URL,
-        'validation_data': {'os_hash_algo': 'sha512', 'os_hash_value': 'ab01'}}}
+    assert images.import_body == {
+        'method': {
+            'name': 'web-download',
+            'uri': URL,
+            'validation_data': {'os_hash_algo': 'sha512', 'os_hash_value': 'ab01'},
+        }
+    }
     assert images.image['disk_format'] == 'qcow2'
 
 
@@ -118,13 +153,16 @@ def test_a_refused_upload_tells_how_to_go_on(run, images, disk):
     assert f"retry --endpoint {images.url} {IMAGE_ID} '{disk}'" in err
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (['/nonexistent/disk'], 'No such file'),
-    (['https://example.org/disk'], 'give --disk-format'),
-    ([URL, '--store', 'nope'], 'There is no store nope. Stores: fast, slow.'),
-    ([URL, '--hash', 'nonsense'], '--hash must be ALGORITHM:HEX'),
-    (['file:///etc/passwd', '--disk-format', 'raw'], 'without file://'),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['/nonexistent/disk'], 'No such file'),
+        (['https://example.org/disk'], 'give --disk-format'),
+        ([URL, '--store', 'nope'], 'There is no store nope. Stores: fast, slow.'),
+        ([URL, '--hash', 'nonsense'], '--hash must be ALGORITHM:HEX'),
+        (['file:///etc/passwd', '--disk-format', 'raw'], 'without file://'),
+    ],
+)
 def test_what_makes_no_sense_changes_nothing_and_exits_2(run, images, arguments, message):
     status, _, err = run('import', *arguments)
     assert status == 2
@@ -138,9 +176,15 @@ def test_a_hash_of_a_file_is_refused(run, images, disk):
     assert '--hash goes with a URL' in err
 
 
-@pytest.mark.parametrize('arguments', [
-    [], ['import'], ['import', 'x', '--property', 'no-equals-sign'], ['nothing'],
-])
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        [],
+        ['import'],
+        ['import', 'x', '--property', 'no-equals-sign'],
+        ['nothing'],
+    ],
+)
 def test_a_wrong_command_line_exits_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         client.main(arguments)
@@ -166,7 +210,9 @@ def test_retry_downloads_the_last_url_again(run, images):
     status, _, _ = run('retry', 'disk')
     assert status == 0
     assert images.import_body == {
-        'method': {'name': 'web-download', 'uri': URL}, 'stores': ['slow']}
+        'method': {'name': 'web-download', 'uri': URL},
+        'stores': ['slow'],
+    }
 
 
 def test_retry_gives_a_queued_image_other_data(run, images, disk):
@@ -188,9 +234,13 @@ def test_retry_never_sends_a_url_whose_credentials_are_hidden(run, images):
     assert 'give the file or the URL as well' in err
 
 
-@pytest.mark.parametrize('status_of_image, message', [
-    ('active', 'is active; only a queued or uploading image'), ('importing', 'glance-lite watch'),
-])
+@pytest.mark.parametrize(
+    'status_of_image, message',
+    [
+        ('active', 'is active; only a queued or uploading image'),
+        ('importing', 'glance-lite watch'),
+    ],
+)
 def test_retry_of_an_image_that_needs_none_says_so(run, images, status_of_image, message):
     images.image = {'id': IMAGE_ID, 'name': 'x', 'status': status_of_image}
     status, _, err = run('retry', IMAGE_ID)

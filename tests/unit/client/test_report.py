@@ -9,11 +9,20 @@ from glance_lite.client.watch import Outcome
 
 def failed(status, method, retryable, **error):
     given = {'import_req': {'method': {'name': method}}}
-    return Outcome({'id': 'i', 'status': status}, {
-        'status': 'failure', 'message': 'The disk is full', 'input': given,
-        'error': {'code': 'no_space', 'phase': 'copy-to-store:fast', 'retryable': retryable,
-                  **error},
-    })
+    return Outcome(
+        {'id': 'i', 'status': status},
+        {
+            'status': 'failure',
+            'message': 'The disk is full',
+            'input': given,
+            'error': {
+                'code': 'no_space',
+                'phase': 'copy-to-store:fast',
+                'retryable': retryable,
+                **error,
+            },
+        },
+    )
 
 
 def test_a_failure_names_phase_reason_code_and_request():
@@ -59,12 +68,20 @@ def test_a_deleted_image_and_an_idle_one_are_told_apart():
 
 
 def test_the_table_has_custom_properties_and_readable_sizes():
-    table = report.image_table({
-        'id': 'i', 'size': 1536, 'checksum': 'x', 'hw_disk_bus': 'virtio\x1b[0m',
-        'tags': ['a', 'b'], 'virtual_size': None,
-    })
+    table = report.image_table(
+        {
+            'id': 'i',
+            'size': 1536,
+            'checksum': 'x',
+            'hw_disk_bus': 'virtio\x1b[0m',
+            'tags': ['a', 'b'],
+            'virtual_size': None,
+        }
+    )
     assert table.splitlines() == [
-        'id           i', 'size         1536 (1.5 KiB)', 'tags         a, b',
+        'id           i',
+        'size         1536 (1.5 KiB)',
+        'tags         a, b',
         'hw_disk_bus  virtio [0m',
     ]
 

@@ -30,15 +30,24 @@ def test_data_is_staged_whole_with_its_length(service, images, image, tmp_path):
 
 
 def test_the_task_of_an_accepted_import_is_known(service, images, image):
-    body = {'method': {'name': 'web-download', 'uri': 'http://example.org/x',
-                       'validation_data': {'os_hash_algo': 'sha512', 'os_hash_value': '00'}}}
+    body = {
+        'method': {
+            'name': 'web-download',
+            'uri': 'http://example.org/x',
+            'validation_data': {'os_hash_algo': 'sha512', 'os_hash_value': '00'},
+        }
+    }
     assert service.start_import(image['id'], body) == TASK_ID
     assert images.import_body == body
 
 
 def test_a_refused_import_is_an_error_with_the_services_sentence(service, images, image):
-    images.refuse_json('POST /images/ID/import', 409, 'Staged data is missing.<br /><br />',
-                       **{'x-openstack-request-id': 'req-7'})
+    images.refuse_json(
+        'POST /images/ID/import',
+        409,
+        'Staged data is missing.<br /><br />',
+        **{'x-openstack-request-id': 'req-7'},
+    )
     with pytest.raises(ServiceRefused, match=r'^Staged data is missing\.$') as caught:
         service.start_import(image['id'], {'method': {'name': 'glance-direct'}})
     assert (caught.value.status, caught.value.request_id) == (409, 'req-7')
@@ -52,10 +61,15 @@ def test_the_code_of_a_refusal_is_kept(service, images, image):
     assert (caught.value.code, caught.value.request_id) == ('filtered_uri', 'r')
 
 
-@pytest.mark.parametrize('body', [
-    b'<html><head><title>413</title></head><body>Too <b>large</b></body></html>',
-    b'413 Too large\n\n', b'["Too", "large"]', b'{"error": "Too large"}',
-])
+@pytest.mark.parametrize(
+    'body',
+    [
+        b'<html><head><title>413</title></head><body>Too <b>large</b></body></html>',
+        b'413 Too large\n\n',
+        b'["Too", "large"]',
+        b'{"error": "Too large"}',
+    ],
+)
 def test_error_pages_of_any_kind_become_a_sentence(service, images, body):
     images.refuse['POST /images'] = (413, {'Content-Type': 'text/html'}, body)
     with pytest.raises(ServiceRefused, match='large'):

@@ -9,8 +9,13 @@ from glance_lite.client import text
 @pytest.mark.parametrize(
     'count, shown',
     [
-        (0, '0 B'), (1023, '1023 B'), (1536, '1.5 KiB'), (64 << 20, '64.0 MiB'),
-        (1023 << 20, '1.0 GiB'), (5 << 40, '5.0 TiB'), (1 << 62, '4096.0 PiB'),
+        (0, '0 B'),
+        (1023, '1023 B'),
+        (1536, '1.5 KiB'),
+        (64 << 20, '64.0 MiB'),
+        (1023 << 20, '1.0 GiB'),
+        (5 << 40, '5.0 TiB'),
+        (1 << 62, '4096.0 PiB'),
     ],
 )
 def test_sizes_have_a_binary_unit(count, shown):

@@ -43,9 +43,14 @@ def test_a_file_that_shrinks_is_an_error_and_not_a_short_image(tmp_path):
         list(upload)
 
 
-@pytest.mark.parametrize('kind, message', [
-    ('missing', 'No such file'), ('empty', 'is empty'), ('folder', 'Is a directory'),
-])
+@pytest.mark.parametrize(
+    'kind, message',
+    [
+        ('missing', 'No such file'),
+        ('empty', 'is empty'),
+        ('folder', 'Is a directory'),
+    ],
+)
 def test_what_cannot_be_sent_is_said_at_once(tmp_path, kind, message):
     path = tmp_path / 'disk'
     if kind == 'empty':

@@ -33,8 +33,13 @@ class View:
 
 
 def running(phase, done=0, total=None, phases=(), attempt=1):
-    progress = {'phase': phase, 'bytes_done': done, 'bytes_total': total, 'attempt': attempt,
-                'phases': [{'phase': name, 'bytes_done': 0, 'seconds': 0.0} for name in phases]}
+    progress = {
+        'phase': phase,
+        'bytes_done': done,
+        'bytes_total': total,
+        'attempt': attempt,
+        'phases': [{'phase': name, 'bytes_done': 0, 'seconds': 0.0} for name in phases],
+    }
     return {'status': 'processing', 'progress': progress}
 
 
@@ -60,47 +65,77 @@ def follow(view, task_id='t'):
 
 def test_every_phase_is_shown_once_in_order():
     names = ['confirm-claim', 'use-staged', 'copy-to-store:fast', 'complete-task']
-    outcome, seen, _ = follow(View([
-        {'status': 'pending', 'progress': None},
-        running('use-staged', phases=names[:1]),
-        running('copy-to-store:fast', 5, 10, phases=names[:2]),
-        {**running('complete-task', phases=names[:3]), 'status': 'success'},
-    ]))
+    outcome, seen, _ = follow(
+        View(
+            [
+                {'status': 'pending', 'progress': None},
+                running('use-staged', phases=names[:1]),
+                running('copy-to-store:fast', 5, 10, phases=names[:2]),
+                {**running('complete-task', phases=names[:3]), 'status': 'success'},
+            ]
+        )
+    )
     assert seen == names
     assert outcome.is_active and outcome.error == {}
 
 
 def test_an_import_that_was_over_before_the_first_look_still_tells_its_phases():
     names = ['confirm-claim', 'use-staged', 'complete-task']
-    _, seen, _ = follow(View([
-        {**running('complete-task', phases=names[:2]), 'status': 'success'},
-    ]))
+    _, seen, _ = follow(
+        View(
+            [
+                {**running('complete-task', phases=names[:2]), 'status': 'success'},
+            ]
+        )
+    )
     assert seen == names
 
 
 def test_a_service_without_progress_is_followed_by_status():
-    outcome, seen, _ = follow(View([
-        {'status': 'pending'}, {'status': 'processing'}, {'status': 'success'},
-    ]))
+    outcome, seen, _ = follow(
+        View(
+            [
+                {'status': 'pending'},
+                {'status': 'processing'},
+                {'status': 'success'},
+            ]
+        )
+    )
     assert outcome.is_active and seen == []
 
 
 def test_a_resumed_import_says_so_and_shows_its_phases_again():
-    _, seen, written = follow(View([
-        running('download', 5, 10, phases=['confirm-claim']),
-        running('download', 1, 10, phases=['confirm-claim'], attempt=2),
-        {**running('complete-task', phases=['confirm-claim', 'download'], attempt=2),
-         'status': 'success'},
-    ]))
+    _, seen, written = follow(
+        View(
+            [
+                running('download', 5, 10, phases=['confirm-claim']),
+                running('download', 1, 10, phases=['confirm-claim'], attempt=2),
+                {
+                    **running('complete-task', phases=['confirm-claim', 'download'], attempt=2),
+                    'status': 'success',
+                },
+            ]
+        )
+    )
     assert 'The import was interrupted and goes on.' in written
     assert seen.count('confirm-claim') == 2
 
 
 def test_a_failure_has_the_phase_the_message_and_the_error():
     error = {'code': 'plugin_rejected', 'phase': 'run-plugin:scan', 'retryable': False}
-    outcome, _, written = follow(View([
-        {**running('run-plugin:scan'), 'status': 'failure', 'message': 'virus', 'error': error},
-    ], 'queued'))
+    outcome, _, written = follow(
+        View(
+            [
+                {
+                    **running('run-plugin:scan'),
+                    'status': 'failure',
+                    'message': 'virus',
+                    'error': error,
+                },
+            ],
+            'queued',
+        )
+    )
     assert not outcome.is_active
     assert (outcome.error, outcome.message) == (error, 'virus')
     assert 'run-plugin:scan        failed' in written

@@ -35,7 +35,8 @@ def begin_upload(engine, status, silent=False):
         uploads.begin(session, image_id, f'token-{image_id[:8]}')
         if silent:
             session.execute(
-                sa.update(models.uploads).where(models.uploads.c.image_id == image_id)
+                sa.update(models.uploads)
+                .where(models.uploads.c.image_id == image_id)
                 .values(seen_ms=1)
             )
     os.close(engine.services.staging.create(f'{image_id}.part'))
@@ -62,9 +63,7 @@ def test_staged_data_expires_unless_an_import_has_it(engine, janitor_of):
     waiting, importing = engine.stage(1000), engine.stage(2000)
     engine.post(importing)
     with engine.db.writer() as session:
-        session.execute(sa.update(models.staged).values(
-            created_at=datetime.datetime(2020, 1, 1)
-        ))
+        session.execute(sa.update(models.staged).values(created_at=datetime.datetime(2020, 1, 1)))
     janitor_of(engine).go_round()
     assert engine.image(waiting).status == domain.QUEUED
     assert engine.image(importing).status == domain.IMPORTING
@@ -110,15 +109,14 @@ def test_expired_tasks_are_removed(engine, janitor_of):
     engine.conductor().run_pending()
     with engine.db.writer() as session:
         session.execute(
-            sa.update(models.tasks).where(models.tasks.c.id == ids[0])
+            sa.update(models.tasks)
+            .where(models.tasks.c.id == ids[0])
             .values(expires_at=datetime.datetime(2020, 1, 1))
         )
     janitor_of(engine).go_round()
     with engine.db.reader() as session:
         assert tasks.get(session, ids[1]).status == task_domain.SUCCESS
-        assert session.scalar(
-            sa.select(sa.func.count()).select_from(models.tasks)
-        ) == 1
+        assert session.scalar(sa.select(sa.func.count()).select_from(models.tasks)) == 1
 
 
 def test_an_import_whose_staging_host_is_lost_fails_and_may_be_staged_again(engine, monkeypatch):

@@ -129,9 +129,7 @@ def test_refused_content_is_removed_and_may_be_staged_again(make_conf):
     image, done = run(engine, engine.stage(disk_format='qcow2'))
     assert (image.status, image.size) == ('queued', None)
     assert done.error['code'] == 'format_mismatch' and not done.error['retryable']
-    assert done.message == (
-        'The image is declared as qcow2, but its content is of format raw.'
-    )
+    assert done.message == ('The image is declared as qcow2, but its content is of format raw.')
     assert engine.leftovers() == CLEAN
 
 
@@ -149,7 +147,9 @@ def test_a_plugin_that_refuses_is_named_with_its_reason(make_conf):
     assert image.status == 'queued'
     assert done.message == "The plugin 'scan' refused the image: virus found"
     assert done.error == done.error | {
-        'code': 'plugin_rejected', 'phase': 'run-plugin:scan', 'plugin': 'scan',
+        'code': 'plugin_rejected',
+        'phase': 'run-plugin:scan',
+        'plugin': 'scan',
         'retryable': False,
     }
     assert engine.leftovers() == CLEAN
@@ -258,9 +258,7 @@ def test_a_store_may_fail_when_not_all_must_succeed(make_conf):
     engine = Engine(make_conf())
     image_id = engine.stage()
     os.rmdir(engine.services.stores.get('cold').directory)
-    image, done = run(
-        engine, image_id, stores=['cold', 'fast'], all_stores_must_succeed=False
-    )
+    image, done = run(engine, image_id, stores=['cold', 'fast'], all_stores_must_succeed=False)
     assert (image.status, done.status) == ('active', 'success')
     assert [location.store for location in image.locations] == ['fast']
     assert image.properties == {domain.FAILED_IMPORT: 'cold'}

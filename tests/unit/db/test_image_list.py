@@ -38,8 +38,14 @@ def walk(db: Database, *params: tuple[str, str], limit: str = '2') -> list[Image
 def test_pages_meet_without_gap_or_overlap(any_db: Database) -> None:
     for name, size in itertools.product((None, '', 'a', 'B', 'b', 'ä'), (None, 0, 5)):
         make(any_db, owner='p', name=name, size=size)
-    for sort in ('name:asc,size:desc', 'size:asc', 'name:desc', 'disk_format:asc', 'updated_at:asc',
-                 'id:desc'):
+    for sort in (
+        'name:asc,size:desc',
+        'size:asc',
+        'name:desc',
+        'disk_format:asc',
+        'updated_at:asc',
+        'id:desc',
+    ):
         whole = walk(any_db, ('sort', sort), limit='1000')
         assert len(whole) == 18
         assert [image.image_id for image in walk(any_db, ('sort', sort))] == [

@@ -18,9 +18,11 @@ def test_the_migrations_end_at_the_models(any_db):
     with any_db.engine.connect() as connection:
         context = MigrationContext.configure(
             connection,
-            opts={'include_object': lambda thing, name, kind, *rest: not (
-                kind == 'table' and name in TASKFLOW_TABLES
-            )},
+            opts={
+                'include_object': lambda thing, name, kind, *rest: (
+                    not (kind == 'table' and name in TASKFLOW_TABLES)
+                )
+            },
         )
         assert compare_metadata(context, models.METADATA) == []
         assert set(sa.inspect(connection).get_table_names()) >= TASKFLOW_TABLES

@@ -27,13 +27,19 @@ def test_the_smallest_body() -> None:
 
 def test_everything_at_once() -> None:
     digest = hashlib.sha256(b'x').hexdigest()
-    wanted = parse({
-        'method': {
-            'name': 'web-download', 'uri': 'http://x/y',
-            'validation_data': {'os_hash_algo': 'sha256', 'os_hash_value': digest.upper()},
+    wanted = parse(
+        {
+            'method': {
+                'name': 'web-download',
+                'uri': 'http://x/y',
+                'validation_data': {'os_hash_algo': 'sha256', 'os_hash_value': digest.upper()},
+            },
+            'stores': ['a', 'b'],
+            'all_stores_must_succeed': False,
+            'something_else': 1,
         },
-        'stores': ['a', 'b'], 'all_stores_must_succeed': False, 'something_else': 1,
-    }, METHODS)
+        METHODS,
+    )
     assert wanted == ImportRequest(
         'web-download', 'http://x/y', ('a', 'b'), False, False, Validation('sha256', digest)
     )
@@ -56,17 +62,20 @@ def test_every_hash_of_a_fixed_length_is_known() -> None:
         assert len(hashlib.new(name, usedforsecurity=False).hexdigest()) == digits
 
 
-@pytest.mark.parametrize(('wanted', 'header', 'expected'), [
-    (ImportRequest('m'), None, ('a',)),
-    (ImportRequest('m'), 'b', ('b',)),
-    (ImportRequest('m', stores=('b', 'a', 'b')), None, ('b', 'a')),
-    (ImportRequest('m', all_stores=True), None, ('a', 'b')),
-    (ImportRequest('m', all_stores=True), 'a', exceptions.InvalidRequest),
-    (ImportRequest('m', stores=('a',)), 'a', exceptions.InvalidRequest),
-    (ImportRequest('m', stores=('a',), all_stores=True), None, exceptions.InvalidRequest),
-    (ImportRequest('m', stores=('a', 'c')), None, exceptions.Conflict),
-    (ImportRequest('m'), 'c', exceptions.Conflict),
-])
+@pytest.mark.parametrize(
+    ('wanted', 'header', 'expected'),
+    [
+        (ImportRequest('m'), None, ('a',)),
+        (ImportRequest('m'), 'b', ('b',)),
+        (ImportRequest('m', stores=('b', 'a', 'b')), None, ('b', 'a')),
+        (ImportRequest('m', all_stores=True), None, ('a', 'b')),
+        (ImportRequest('m', all_stores=True), 'a', exceptions.InvalidRequest),
+        (ImportRequest('m', stores=('a',)), 'a', exceptions.InvalidRequest),
+        (ImportRequest('m', stores=('a',), all_stores=True), None, exceptions.InvalidRequest),
+        (ImportRequest('m', stores=('a', 'c')), None, exceptions.Conflict),
+        (ImportRequest('m'), 'c', exceptions.Conflict),
+    ],
+)
 def test_stores(wanted: ImportRequest, header: str | None, expected: object) -> None:
     if isinstance(expected, tuple):
         assert choose_stores(wanted, header, ['a', 'b'], 'a') == expected

@@ -13,15 +13,19 @@ from glance_lite.domain.json_patch import TYPE_2_0, TYPE_2_1, Change, parse
 
 def test_both_languages_say_the_same() -> None:
     newer = [
-        {'op': 'add', 'path': '/a', 'value': 1}, {'op': 'replace', 'path': '/b~1~0', 'value': None},
+        {'op': 'add', 'path': '/a', 'value': 1},
+        {'op': 'replace', 'path': '/b~1~0', 'value': None},
         {'op': 'remove', 'path': '/c'},
     ]
     older = [{'add': '/a', 'value': 1}, {'replace': '/b~1~0', 'value': None}, {'remove': '/c'}]
     assert parse(newer, TYPE_2_1) == [
-        Change('add', 'a', 1), Change('replace', 'b/~', None), Change('remove', 'c')
+        Change('add', 'a', 1),
+        Change('replace', 'b/~', None),
+        Change('remove', 'c'),
     ]
     assert parse(older, TYPE_2_0) == [
-        Change('add', 'a', 1, True), Change('replace', 'b/~', None, True),
+        Change('add', 'a', 1, True),
+        Change('replace', 'b/~', None, True),
         Change('remove', 'c', None, True),
     ]
 
@@ -31,19 +35,22 @@ def test_an_escape_is_undone_once() -> None:
     assert change.name == 'a~1'
 
 
-@pytest.mark.parametrize(('item', 'rule'), [
-    ('x', 'must be an object'),
-    ({'op': 'move', 'path': '/a'}, "'op' must be one of"),
-    ({'op': ['add'], 'path': '/a'}, "'op' must be one of"),
-    ({'op': 'add', 'value': 1}, "needs the member 'path'"),
-    ({'op': 'add', 'path': '/a'}, "needs the member 'value'"),
-    ({'op': 'remove', 'path': 'a'}, 'begins with "/"'),
-    ({'op': 'remove', 'path': None}, 'begins with "/"'),
-    ({'op': 'remove', 'path': '/'}, 'an empty part'),
-    ({'op': 'remove', 'path': '//a'}, 'an empty part'),
-    ({'op': 'remove', 'path': '/a/b'}, 'must name one attribute'),
-    ({'op': 'remove', 'path': '/a~'}, '"~" without 0 or 1'),
-])
+@pytest.mark.parametrize(
+    ('item', 'rule'),
+    [
+        ('x', 'must be an object'),
+        ({'op': 'move', 'path': '/a'}, "'op' must be one of"),
+        ({'op': ['add'], 'path': '/a'}, "'op' must be one of"),
+        ({'op': 'add', 'value': 1}, "needs the member 'path'"),
+        ({'op': 'add', 'path': '/a'}, "needs the member 'value'"),
+        ({'op': 'remove', 'path': 'a'}, 'begins with "/"'),
+        ({'op': 'remove', 'path': None}, 'begins with "/"'),
+        ({'op': 'remove', 'path': '/'}, 'an empty part'),
+        ({'op': 'remove', 'path': '//a'}, 'an empty part'),
+        ({'op': 'remove', 'path': '/a/b'}, 'must name one attribute'),
+        ({'op': 'remove', 'path': '/a~'}, '"~" without 0 or 1'),
+    ],
+)
 def test_an_operation_that_is_wrong_is_counted_and_explained(item: Any, rule: str) -> None:
     with pytest.raises(exceptions.InvalidRequest) as raised:
         parse([{'op': 'remove', 'path': '/a'}, item], TYPE_2_1)

@@ -24,11 +24,21 @@ class World:
         self.task = Task(TASK, IMAGE, 'p', caller={'project_id': 'p', 'roles': ['member']})
         self.lost = False
         with self.db.writer() as session:
-            images.insert(session, domain.Image(
-                IMAGE, name='mine', owner='p', status='importing', import_task_id=TASK,
-                disk_format='qcow2', container_format='bare', size=10, tags=['t'],
-                properties={'kind': 'user', 'os_glance_importing_to_stores': 'a,b'},
-            ))
+            images.insert(
+                session,
+                domain.Image(
+                    IMAGE,
+                    name='mine',
+                    owner='p',
+                    status='importing',
+                    import_task_id=TASK,
+                    disk_format='qcow2',
+                    container_format='bare',
+                    size=10,
+                    tags=['t'],
+                    properties={'kind': 'user', 'os_glance_importing_to_stores': 'a,b'},
+                ),
+            )
             images.insert(session, domain.Image(OTHER, owner='q', visibility='private'))
             tasks.insert(session, self.task)
         self.repo = surface.ImageRepo(self.db, self.task, self.guard)
@@ -57,13 +67,18 @@ def world(conf):
 def test_the_repository_gives_an_image_with_the_names_of_the_field(world):
     image = world.repo.get(IMAGE)
     assert (image.image_id, image.name, image.status, image.owner) == (
-        IMAGE, 'mine', 'importing', 'p',
+        IMAGE,
+        'mine',
+        'importing',
+        'p',
     )
     assert (image.size, image.virtual_size, image.min_disk, image.min_ram) == (10, None, 0, 0)
     assert (image.disk_format, image.container_format) == ('qcow2', 'bare')
     assert image.tags == {'t'} and image.locations == []
     assert image.extra_properties == {
-        'kind': 'user', 'os_glance_importing_to_stores': 'a,b', 'os_glance_import_task': TASK,
+        'kind': 'user',
+        'os_glance_importing_to_stores': 'a,b',
+        'os_glance_import_task': TASK,
     }
 
 
@@ -80,7 +95,9 @@ def test_a_save_writes_what_a_plugin_decides(world):
     assert (saved.size, saved.virtual_size, saved.min_disk, saved.min_ram) == (20, 30, 1, 2)
     assert (saved.name, saved.tags) == ('named', ['x', 'y'])
     assert saved.properties == {
-        'kind': 'operator', 'count': '3', 'os_glance_importing_to_stores': 'a,b',
+        'kind': 'operator',
+        'count': '3',
+        'os_glance_importing_to_stores': 'a,b',
     }
 
 
@@ -106,11 +123,20 @@ def test_what_a_plugin_may_not_decide_is_dropped_with_a_line_in_the_log(world, c
         assert f'may not set {name};' in caplog.text
 
 
-@pytest.mark.parametrize(('name', 'value'), [
-    ('size', -1), ('size', '12'), ('virtual_size', True), ('virtual_size', 1 << 63),
-    ('disk_format', 'f' * 21), ('disk_format', 5), ('min_disk', None), ('min_ram', 1 << 31),
-    ('name', 'n' * 256),
-])
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [
+        ('size', -1),
+        ('size', '12'),
+        ('virtual_size', True),
+        ('virtual_size', 1 << 63),
+        ('disk_format', 'f' * 21),
+        ('disk_format', 5),
+        ('min_disk', None),
+        ('min_ram', 1 << 31),
+        ('name', 'n' * 256),
+    ],
+)
 def test_an_impossible_value_is_refused_by_name(world, name, value):
     image = world.repo.get(IMAGE)
     setattr(image, name, value)
@@ -211,7 +237,9 @@ def test_service_properties_are_dropped_with_a_line_in_the_log(world, caplog):
         action.set_image_extra_properties({'os_glance_x': '1', 'os_glancey': '2', 'fine': '3'})
         assert action.pop_extra_property('os_glance_importing_to_stores') is None
     assert world.image().properties == {
-        'kind': 'user', 'fine': '3', 'os_glance_importing_to_stores': 'a,b',
+        'kind': 'user',
+        'fine': '3',
+        'os_glance_importing_to_stores': 'a,b',
     }
     assert 'may not set os_glance_x;' in caplog.text
 
@@ -239,8 +267,11 @@ def test_the_lock_is_told_and_kept(world):
     world.wrapper.drop_lock_for_task()
     assert world.image().import_task_id == TASK
     world.change(import_task_id='other')
-    for call in (world.wrapper.assert_task_lock, world.wrapper.drop_lock_for_task,
-                 world.wrapper.__enter__):
+    for call in (
+        world.wrapper.assert_task_lock,
+        world.wrapper.drop_lock_for_task,
+        world.wrapper.__enter__,
+    ):
         with pytest.raises(exceptions.ImportCancelled):
             call()
 

@@ -90,10 +90,16 @@ def engine(make_conf):
 @pytest.fixture
 def make_board(engine, bell):
     """Return a function that makes the board of a conductor with this name."""
+
     def make(who='me', lease=60, ring=None):
         return HintedBoard(
-            'imports', engine.db, lease, [engine.services.staging.area_id], who,
-            ring or bell, 10,
+            'imports',
+            engine.db,
+            lease,
+            [engine.services.staging.area_id],
+            who,
+            ring or bell,
+            10,
         )
 
     return make

@@ -38,9 +38,15 @@ def test_the_id_of_the_client_is_kept(given: str, kept: str) -> None:
     assert call(echo, x_openstack_request_id=given).text == kept
 
 
-@pytest.mark.parametrize(('given', 'status'), [
-    ('x' * 65, 431), ('a b', 400), ('a\tb', 400), ('\xe4', 400),
-])
+@pytest.mark.parametrize(
+    ('given', 'status'),
+    [
+        ('x' * 65, 431),
+        ('a b', 400),
+        ('a\tb', 400),
+        ('\xe4', 400),
+    ],
+)
 def test_an_id_that_is_not_fit_for_a_log_is_refused(given: str, status: int) -> None:
     answer = call(echo, x_openstack_request_id=given)
     assert answer.status_int == status

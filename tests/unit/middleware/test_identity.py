@@ -19,16 +19,19 @@ from glance_lite.middleware import identity
 MakeConf = Callable[..., cfg.ConfigOpts]
 
 
-@pytest.mark.parametrize(('text', 'expected'), [
-    ('', 'none'),
-    ('[paste_deploy]\nflavor = keystone\n', 'keystone'),
-    ('[paste_deploy]\nflavor = keystone+caching\n', 'keystone'),
-    ('[paste_deploy]\nflavor = caching\n[keystone_authtoken]\nauth_url = http://x\n', 'none'),
-    ('[keystone_authtoken]\nauth_url = http://x\n', 'keystone'),
-    ('[keystone_authtoken]\nwww_authenticate_uri = http://x\n', 'keystone'),
-    ('[api]\nauth_strategy = none\n[keystone_authtoken]\nauth_url = http://x\n', 'none'),
-    ('[api]\nauth_strategy = keystone\n', 'keystone'),
-])
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('', 'none'),
+        ('[paste_deploy]\nflavor = keystone\n', 'keystone'),
+        ('[paste_deploy]\nflavor = keystone+caching\n', 'keystone'),
+        ('[paste_deploy]\nflavor = caching\n[keystone_authtoken]\nauth_url = http://x\n', 'none'),
+        ('[keystone_authtoken]\nauth_url = http://x\n', 'keystone'),
+        ('[keystone_authtoken]\nwww_authenticate_uri = http://x\n', 'keystone'),
+        ('[api]\nauth_strategy = none\n[keystone_authtoken]\nauth_url = http://x\n', 'none'),
+        ('[api]\nauth_strategy = keystone\n', 'keystone'),
+    ],
+)
 def test_how_callers_are_identified(make_conf: MakeConf, text: str, expected: str) -> None:
     assert identity.strategy(make_conf(text)) == expected
 
@@ -55,15 +58,28 @@ class Keystone(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if not self.path.startswith('/v3/auth/tokens'):
             host = self.headers['Host']
-            self._send(300 if self.path == '/' else 200, {
-                'versions': {'values': [
-                    {'id': 'v3.14', 'status': 'stable',
-                     'links': [{'rel': 'self', 'href': f'http://{host}/v3/'}]}
-                ]}
-            } if self.path == '/' else {
-                'version': {'id': 'v3.14', 'status': 'stable',
-                            'links': [{'rel': 'self', 'href': f'http://{host}/v3/'}]}
-            })
+            self._send(
+                300 if self.path == '/' else 200,
+                {
+                    'versions': {
+                        'values': [
+                            {
+                                'id': 'v3.14',
+                                'status': 'stable',
+                                'links': [{'rel': 'self', 'href': f'http://{host}/v3/'}],
+                            }
+                        ]
+                    }
+                }
+                if self.path == '/'
+                else {
+                    'version': {
+                        'id': 'v3.14',
+                        'status': 'stable',
+                        'links': [{'rel': 'self', 'href': f'http://{host}/v3/'}],
+                    }
+                },
+            )
             return
         name = self.headers['X-Subject-Token']
         if name in self.USERS:
@@ -73,18 +89,34 @@ class Keystone(BaseHTTPRequestHandler):
 
     def _token(self, user: str, project: str, roles: list[str]) -> dict[str, Any]:
         domain = {'id': 'default', 'name': 'Default'}
-        return {'token': {
-            'methods': ['password'], 'expires_at': '2099-01-01T00:00:00.000000Z',
-            'issued_at': '2020-01-01T00:00:00.000000Z', 'audit_ids': ['x'],
-            'user': {'id': user, 'name': user, 'domain': domain},
-            'project': {'id': project, 'name': project, 'domain': domain},
-            'roles': [{'id': role, 'name': role} for role in roles],
-            'catalog': [{'type': 'identity', 'id': 'i', 'name': 'k', 'endpoints': [
-                {'interface': interface, 'id': interface, 'region': 'R', 'region_id': 'R',
-                 'url': f"http://{self.headers['Host']}"}
-                for interface in ('public', 'internal', 'admin')
-            ]}],
-        }}
+        return {
+            'token': {
+                'methods': ['password'],
+                'expires_at': '2099-01-01T00:00:00.000000Z',
+                'issued_at': '2020-01-01T00:00:00.000000Z',
+                'audit_ids': ['x'],
+                'user': {'id': user, 'name': user, 'domain': domain},
+                'project': {'id': project, 'name': project, 'domain': domain},
+                'roles': [{'id': role, 'name': role} for role in roles],
+                'catalog': [
+                    {
+                        'type': 'identity',
+                        'id': 'i',
+                        'name': 'k',
+                        'endpoints': [
+                            {
+                                'interface': interface,
+                                'id': interface,
+                                'region': 'R',
+                                'region_id': 'R',
+                                'url': f"http://{self.headers['Host']}",
+                            }
+                            for interface in ('public', 'internal', 'admin')
+                        ],
+                    }
+                ],
+            }
+        }
 
     def _send(self, status: int, data: Any, token: str | None = None) -> None:
         body = json.dumps(data).encode()
@@ -111,11 +143,13 @@ def keystone() -> Iterator[str]:
 
 
 def make_app(make_conf: MakeConf, keystone: str, extra: str = '') -> Any:
-    return deploy.loadapp(make_conf(
-        f'{extra}\n[keystone_authtoken]\nauth_url = {keystone}\nauth_type = password\n'
-        f'www_authenticate_uri = {keystone}\nusername = glance\npassword = x\n'
-        'project_name = service\nuser_domain_id = default\nproject_domain_id = default\n'
-    ))
+    return deploy.loadapp(
+        make_conf(
+            f'{extra}\n[keystone_authtoken]\nauth_url = {keystone}\nauth_type = password\n'
+            f'www_authenticate_uri = {keystone}\nusername = glance\npassword = x\n'
+            'project_name = service\nuser_domain_id = default\nproject_domain_id = default\n'
+        )
+    )
 
 
 def call(app: Any, token: str | None, method: str = 'GET', **more: str) -> webob.Response:
@@ -134,9 +168,18 @@ def test_tokens_are_checked_by_keystone(make_conf: MakeConf, keystone: str) -> N
     assert (image.status_int, image.json['owner']) == (201, 'p1')
     assert call(app, 'bert', 'POST').status_int == 403
     assert len(call(app, 'bert').json['images']) == 1
-    for token, forged in ((None, {}), ('wrong', {}), (None, {
-        'X_Identity_Status': 'Confirmed', 'X_Project_Id': 'p1', 'X_Roles': 'admin',
-    })):
+    for token, forged in (
+        (None, {}),
+        ('wrong', {}),
+        (
+            None,
+            {
+                'X_Identity_Status': 'Confirmed',
+                'X_Project_Id': 'p1',
+                'X_Roles': 'admin',
+            },
+        ),
+    ):
         answer = call(app, token, **forged)
         assert answer.status_int == 401
         assert answer.json['error']['code'] == 'unauthorized'

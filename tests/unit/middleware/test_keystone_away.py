@@ -44,11 +44,14 @@ def test_a_token_that_cannot_be_checked_is_not_called_wrong(
     assert without.status_int == (200 if anonymous == 'true' else 401)
 
 
-@pytest.mark.parametrize(('lines', 'words'), [
-    ('auth_url = http://127.0.0.1:9\n', 'auth_type'),
-    ('auth_type = password\nusername = glance\n', 'auth_url'),
-    ('auth_type = passwort\nauth_url = http://127.0.0.1:9\n', 'passwort'),
-])
+@pytest.mark.parametrize(
+    ('lines', 'words'),
+    [
+        ('auth_url = http://127.0.0.1:9\n', 'auth_type'),
+        ('auth_type = password\nusername = glance\n', 'auth_url'),
+        ('auth_type = passwort\nauth_url = http://127.0.0.1:9\n', 'passwort'),
+    ],
+)
 def test_options_that_do_not_say_how_to_ask_keystone_stop_the_start(
     make_conf: MakeConf, lines: str, words: str
 ) -> None:
@@ -68,7 +71,8 @@ def test_rules_that_cannot_be_read_refuse_before_the_application() -> None:
     app = ContextMiddleware(unreachable, identity.identify_local, judge)
     answer = webob.Request.blank('/', environ={fault.REQUEST_ID: 'req-1'}).get_response(app)
     assert (answer.status_int, answer.json['error']['message']) == (
-        503, 'The rules cannot be read.'
+        503,
+        'The rules cannot be read.',
     )
     assert int(answer.headers['Retry-After']) > 0
 

@@ -63,9 +63,18 @@ class Wrapper:
 class Repo:
     def get(self, image_id):
         return types.SimpleNamespace(
-            image_id=image_id, name='n', owner='p', visibility='private', size=4,
-            virtual_size=None, disk_format='raw', container_format='bare', min_disk=1, min_ram=2,
-            tags={'b', 'a'}, extra_properties={'k': 'v', 'os_glance_import_task': 't'},
+            image_id=image_id,
+            name='n',
+            owner='p',
+            visibility='private',
+            size=4,
+            virtual_size=None,
+            disk_format='raw',
+            container_format='bare',
+            min_disk=1,
+            min_ram=2,
+            tags={'b', 'a'},
+            extra_properties={'k': 'v', 'os_glance_import_task': 't'},
         )
 
 
@@ -85,8 +94,12 @@ class Service:
         flow = linear_flow.Flow('import').add(
             task.FunctorTask(lambda: f'file://{self.path}', name='stage', provides='file_path'),
             plugin_class.get_flow(
-                conf=None, context=self.context, image_repo=Repo(), action_wrapper=self.wrapper,
-                image_id='i', no_such='keyword',
+                conf=None,
+                context=self.context,
+                image_repo=Repo(),
+                action_wrapper=self.wrapper,
+                image_id='i',
+                no_such='keyword',
             ),
         )
         seen = []
@@ -132,7 +145,9 @@ def test_it_sees_the_image_its_importer_and_the_staged_data(service):
 
 def test_the_changes_are_saved_at_once(service):
     changes = ImageChanges(
-        properties={'a': '1', 'k': None}, disk_format='iso', virtual_size=9,
+        properties={'a': '1', 'k': None},
+        disk_format='iso',
+        virtual_size=9,
         container_format='ovf',
     )
     service.run(plugin(lambda self, image, staged: changes))
@@ -248,12 +263,15 @@ def test_a_plugin_without_execute_fails(service):
         service.run(type('Mine', (ImportPlugin,), {'name': 'mine'}))
 
 
-@pytest.mark.parametrize(('make', 'expected'), [
-    (lambda path: images.write_qcow2(path), 'qcow2'),
-    (lambda path: images.write_raw(path), 'gpt'),
-    (lambda path: path.write_bytes(b'plain'), 'raw'),
-    (lambda path: path.write_bytes(b''), 'raw'),
-])
+@pytest.mark.parametrize(
+    ('make', 'expected'),
+    [
+        (lambda path: images.write_qcow2(path), 'qcow2'),
+        (lambda path: images.write_raw(path), 'gpt'),
+        (lambda path: path.write_bytes(b'plain'), 'raw'),
+        (lambda path: path.write_bytes(b''), 'raw'),
+    ],
+)
 def test_the_format_is_told_by_the_content(tmp_path, make, expected):
     path = tmp_path / 'disk'
     make(path)

@@ -42,14 +42,17 @@ def test_several_steps_keep_their_names_behind_the_plugin_and_never_collide():
     flow = linear_flow.Flow('outer').add(Look('a'), Look('b'), inner)
     built = build_one(lambda **kwargs: flow)
     assert built.atom_names == {
-        'run-plugin:p/a', 'run-plugin:p/b', 'run-plugin:p/again', 'run-plugin:p/a#2',
+        'run-plugin:p/a',
+        'run-plugin:p/b',
+        'run-plugin:p/again',
+        'run-plugin:p/a#2',
     }
 
 
 def test_steps_of_one_name_in_two_plugins_run_in_one_flow():
-    plugins = PluginSet({
-        name: lambda **kwargs: linear_flow.Flow('f').add(Look('noop')) for name in ('a', 'b')
-    })
+    plugins = PluginSet(
+        {name: lambda **kwargs: linear_flow.Flow('f').add(Look('noop')) for name in ('a', 'b')}
+    )
     flow = linear_flow.Flow('import').add(Give('stage', 'file:///x'))
     flow.add(*(built.flow for built in plugins.build(['a', 'b'], {})))
     engines.run(flow)
@@ -123,13 +126,21 @@ class Keep(task.Task):
         return (before, before) if given is None else (given, given)
 
 
-@pytest.mark.parametrize(('given', 'expected'), [
-    (['a'], 'a'), ([None], 'staged'), (['a', None], 'a'), ([None, 'b'], 'b'), (['a', 'b'], 'b'),
-    ([None, None], 'staged'),
-])
+@pytest.mark.parametrize(
+    ('given', 'expected'),
+    [
+        (['a'], 'a'),
+        ([None], 'staged'),
+        (['a', None], 'a'),
+        ([None, 'b'], 'b'),
+        (['a', 'b'], 'b'),
+        ([None, None], 'staged'),
+    ],
+)
 def test_taskflow_takes_the_nearest_earlier_path_also_out_of_a_nested_flow(given, expected):
-    stage = task.FunctorTask(lambda: ('staged', 'staged'), name='stage',
-                             provides=('file_path', 'path_0'))
+    stage = task.FunctorTask(
+        lambda: ('staged', 'staged'), name='stage', provides=('file_path', 'path_0')
+    )
     flow = linear_flow.Flow('import').add(stage)
     for position, value in enumerate(given, 1):
         plugin = linear_flow.Flow('same name').add(Give(f'plugin-{position}', value))
@@ -161,9 +172,12 @@ def test_a_revert_sees_the_path_that_its_execute_saw():
             raise RuntimeError(file_path)
 
     flow = linear_flow.Flow('import').add(
-        task.FunctorTask(lambda: ('staged', 'staged'), name='stage',
-                         provides=('file_path', 'path_0')),
-        linear_flow.Flow('plugin').add(Transform('t')), Keep(1), Fail('fail'),
+        task.FunctorTask(
+            lambda: ('staged', 'staged'), name='stage', provides=('file_path', 'path_0')
+        ),
+        linear_flow.Flow('plugin').add(Transform('t')),
+        Keep(1),
+        Fail('fail'),
     )
     with pytest.raises(RuntimeError, match='new'):
         engines.run(flow)

@@ -117,9 +117,14 @@ def test_no_plugins_is_an_empty_set(load):
     assert load('').names == []
 
 
-@pytest.mark.parametrize('written', ['no_op, inject_image_metadata',
-                                     '[no_op,inject_image_metadata]',
-                                     "['no_op', 'inject_image_metadata']"])
+@pytest.mark.parametrize(
+    'written',
+    [
+        'no_op, inject_image_metadata',
+        '[no_op,inject_image_metadata]',
+        "['no_op', 'inject_image_metadata']",
+    ],
+)
 def test_the_order_is_that_of_the_option_in_either_spelling(load, written):
     assert load(written).names == ['no_op', 'inject_image_metadata']
     assert load('inject_image_metadata,no_op').names == ['inject_image_metadata', 'no_op']
@@ -166,12 +171,18 @@ def test_an_entry_point_that_is_no_function_is_refused(load, install):
     assert 'is not a function' in refusal(load, 'odd')
 
 
-@pytest.mark.parametrize(('target', 'sentence'), [
-    ('nothing', 'gave NoneType in place of a TaskFlow task or flow'),
-    ('empty', 'has no task'),
-    ('broken', "name 'undefined_name' is not defined"),
-    ('needs', "requires 'unheard_of', which neither the import nor a plugin before it provides"),
-])
+@pytest.mark.parametrize(
+    ('target', 'sentence'),
+    [
+        ('nothing', 'gave NoneType in place of a TaskFlow task or flow'),
+        ('empty', 'has no task'),
+        ('broken', "name 'undefined_name' is not defined"),
+        (
+            'needs',
+            "requires 'unheard_of', which neither the import nor a plugin before it provides",
+        ),
+    ],
+)
 def test_a_plugin_that_cannot_be_built_stops_the_start(load, install, target, sentence):
     install('dist', TASKS, mine=target)
     text = refusal(load, 'mine')
@@ -228,12 +239,15 @@ def test_the_short_door_is_a_class_or_its_get_flow(load, install, target):
     assert load('mine', '[mine]\nlimit = 5\n').names == ['mine']
 
 
-@pytest.mark.parametrize(('extra', 'part'), [
-    ('[mine]\nlimit = many\n', 'limit'),
-    ('[mine]\nlimit = 101\n', 'limit'),
-    ('[mine]\nlimit = 13\n', '[mine] limit: 13 is unlucky'),
-    ('[mine]\nlimit = 14\n', "'mine' of dist cannot be set up: KeyError"),
-])
+@pytest.mark.parametrize(
+    ('extra', 'part'),
+    [
+        ('[mine]\nlimit = many\n', 'limit'),
+        ('[mine]\nlimit = 101\n', 'limit'),
+        ('[mine]\nlimit = 13\n', '[mine] limit: 13 is unlucky'),
+        ('[mine]\nlimit = 14\n', "'mine' of dist cannot be set up: KeyError"),
+    ],
+)
 def test_a_bad_option_of_a_plugin_stops_the_start(load, install, extra, part):
     install('dist', SHORT, mine='Mine.get_flow')
     text = refusal(load, 'mine', extra)

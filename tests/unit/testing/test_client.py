@@ -20,9 +20,15 @@ def trial(tmp_path):
 def test_an_image_is_created_staged_imported_and_read(trial, tmp_path):
     client = Client(trial)
     data = images.write_qcow2(tmp_path / 'source').read_bytes()
-    created = client.request('POST', '/v2/images', {
-        'name': 'mine', 'disk_format': 'qcow2', 'container_format': 'bare',
-    })
+    created = client.request(
+        'POST',
+        '/v2/images',
+        {
+            'name': 'mine',
+            'disk_format': 'qcow2',
+            'container_format': 'bare',
+        },
+    )
     assert created.status_int == 201
     path = f"/v2/images/{created.json['id']}"
     assert client.request('PUT', f'{path}/stage', data).status_int == 204
@@ -40,9 +46,17 @@ def test_an_image_is_created_staged_imported_and_read(trial, tmp_path):
 def test_uploaded_data_gets_no_injected_properties(trial, tmp_path):
     client = Client(trial)
     data = images.write_raw(tmp_path / 'source').read_bytes()
-    path = '/v2/images/' + client.request('POST', '/v2/images', {
-        'disk_format': 'raw', 'container_format': 'bare',
-    }).json['id']
+    path = (
+        '/v2/images/'
+        + client.request(
+            'POST',
+            '/v2/images',
+            {
+                'disk_format': 'raw',
+                'container_format': 'bare',
+            },
+        ).json['id']
+    )
     assert client.request('PUT', f'{path}/file', data).status_int == 204
     image = client.request('GET', path).json
     assert image['status'] == 'active' and 'tier' not in image

@@ -27,7 +27,7 @@ def read_guest(content, at):
     (entry_1,) = struct.unpack_from('>Q', content, table_1)
     (entry_2,) = struct.unpack_from('>Q', content, (entry_1 & ~(1 << 63)) + at // CLUSTER * 8)
     offset = entry_2 & ~(1 << 63)
-    return content[offset:offset + CLUSTER] if offset else bytes(CLUSTER)
+    return content[offset : offset + CLUSTER] if offset else bytes(CLUSTER)
 
 
 def test_an_independent_inspector_knows_it_and_finds_it_safe(disk):

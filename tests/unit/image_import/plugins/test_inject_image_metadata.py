@@ -30,59 +30,68 @@ def source(tmp_path):
     return images.write_qcow2(tmp_path / 'source')
 
 
-@pytest.mark.parametrize(('text', 'expected'), [
-    ('', {}),
-    ('  ', {}),
-    ('{}', {}),
-    ('a:b', {'a': 'b'}),
-    ('a:b,c:d', {'a': 'b', 'c': 'd'}),
-    (' a : b , c : d ', {'a': 'b', 'c': 'd'}),
-    ('{a:b, c:d}', {'a': 'b', 'c': 'd'}),
-    ('a:b,', {'a': 'b'}),
-    ('a:b,\nc:d', {'a': 'b', 'c': 'd'}),
-    ('"a":"b","c":"d"', {'a': 'b', 'c': 'd'}),
-    ('a":"b","c":"d', {'a': 'b', 'c': 'd'}),
-    ('a":"b', {'a': 'b'}),
-    ("'a':'b','c':'d'", {'a': 'b', 'c': 'd'}),
-    ("a':'b','c':'d", {'a': 'b', 'c': 'd'}),
-    ('"a":b,c:"d"', {'a': 'b', 'c': 'd'}),
-    ('a:x:y:z', {'a': 'x:y:z'}),
-    ('url:https://example.org:8080/p', {'url': 'https://example.org:8080/p'}),
-    ('trait:"x, y: z"', {'trait': 'x, y: z'}),
-    ('a":"x, y","c:d":"e', {'a': 'x, y', 'c:d': 'e'}),
-    ('"trait:HW":required', {'trait:HW': 'required'}),
-    (r'a:"say \"no\" \\ \n"', {'a': r'say "no" \ \n'}),
-    ("a:it's fine", {'a': "it's fine"}),
-    ('a:', {'a': ''}),
-    ('"a":""', {'a': ''}),
-    ('a:two words', {'a': 'two words'}),
-    ('ä:ö', {'ä': 'ö'}),
-])
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('', {}),
+        ('  ', {}),
+        ('{}', {}),
+        ('a:b', {'a': 'b'}),
+        ('a:b,c:d', {'a': 'b', 'c': 'd'}),
+        (' a : b , c : d ', {'a': 'b', 'c': 'd'}),
+        ('{a:b, c:d}', {'a': 'b', 'c': 'd'}),
+        ('a:b,', {'a': 'b'}),
+        ('a:b,\nc:d', {'a': 'b', 'c': 'd'}),
+        ('"a":"b","c":"d"', {'a': 'b', 'c': 'd'}),
+        ('a":"b","c":"d', {'a': 'b', 'c': 'd'}),
+        ('a":"b', {'a': 'b'}),
+        ("'a':'b','c':'d'", {'a': 'b', 'c': 'd'}),
+        ("a':'b','c':'d", {'a': 'b', 'c': 'd'}),
+        ('"a":b,c:"d"', {'a': 'b', 'c': 'd'}),
+        ('a:x:y:z', {'a': 'x:y:z'}),
+        ('url:https://example.org:8080/p', {'url': 'https://example.org:8080/p'}),
+        ('trait:"x, y: z"', {'trait': 'x, y: z'}),
+        ('a":"x, y","c:d":"e', {'a': 'x, y', 'c:d': 'e'}),
+        ('"trait:HW":required', {'trait:HW': 'required'}),
+        (r'a:"say \"no\" \\ \n"', {'a': r'say "no" \ \n'}),
+        ("a:it's fine", {'a': "it's fine"}),
+        ('a:', {'a': ''}),
+        ('"a":""', {'a': ''}),
+        ('a:two words', {'a': 'two words'}),
+        ('ä:ö', {'ä': 'ö'}),
+    ],
+)
 def test_both_ways_of_writing_are_read(text, expected):
     assert parse_pairs(text) == expected
 
 
-@pytest.mark.parametrize(('text', 'sentence'), [
-    ('a', "'a' has no value"),
-    ('a,b:c', "'a' has no value"),
-    ('a:b,c', "'c' has no value"),
-    (':b', 'a name is empty'),
-    ('a:b,a:c', "'a' is there twice"),
-    ('a:"b', 'a quote is not closed'),
-    ('"a":"b" c', 'follows a closing quote'),
-    ('a:b"c', 'a quote stands within'),
-])
+@pytest.mark.parametrize(
+    ('text', 'sentence'),
+    [
+        ('a', "'a' has no value"),
+        ('a,b:c', "'a' has no value"),
+        ('a:b,c', "'c' has no value"),
+        (':b', 'a name is empty'),
+        ('a:b,a:c', "'a' is there twice"),
+        ('a:"b', 'a quote is not closed'),
+        ('"a":"b" c', 'follows a closing quote'),
+        ('a:b"c', 'a quote stands within'),
+    ],
+)
 def test_what_cannot_be_read_is_refused_with_the_place(text, sentence):
     with pytest.raises(ValueError, match=sentence):
         parse_pairs(text)
 
 
-@pytest.mark.parametrize(('text', 'sentence'), [
-    ('a', "'a' has no value"),
-    ('os_glance_x:1', "'os_glance_x' belongs to the service"),
-    ('status:active', "'status' is an attribute of every image"),
-    ('n' * 256 + ':1', 'a property name must be a string of 1 to 255 characters'),
-])
+@pytest.mark.parametrize(
+    ('text', 'sentence'),
+    [
+        ('a', "'a' has no value"),
+        ('os_glance_x:1', "'os_glance_x' belongs to the service"),
+        ('status:active', "'status' is an attribute of every image"),
+        ('n' * 256 + ':1', 'a property name must be a string of 1 to 255 characters'),
+    ],
+)
 def test_what_cannot_be_injected_stops_the_start(start, text, sentence):
     with pytest.raises(exceptions.ConfigError) as caught:
         start(inject=text)
@@ -90,8 +99,10 @@ def test_what_cannot_be_injected_stops_the_start(start, text, sentence):
     assert f"Import plugin '{NAME}': [{GROUP}] inject:" in str(caught.value)
 
 
-@pytest.mark.parametrize('written', ['"property1":"value1","property2":"a, b: c"',
-                                     'property1:value1,property2:"a, b: c"'])
+@pytest.mark.parametrize(
+    'written',
+    ['"property1":"value1","property2":"a, b: c"', 'property1:value1,property2:"a, b: c"'],
+)
 def test_an_imported_image_has_the_properties(start, source, written):
     image = start(inject=written).import_file(source).image
     assert image.properties == {'property1': 'value1', 'property2': 'a, b: c'}
@@ -103,16 +114,19 @@ def test_they_come_before_what_the_user_has_set(start, source):
     assert image.properties == {'tier': 'bronze', 'mine': '1'}
 
 
-@pytest.mark.parametrize(('ignored', 'roles', 'injected'), [
-    ('admin', ['member'], True),
-    ('admin', ['member', 'admin'], False),
-    ('admin', ['Admin'], False),
-    ('Admin, Reader', ['READER'], False),
-    ('[reader, "auditor"]', ['auditor'], False),
-    ('reader', ['admin'], True),
-    ('', ['admin'], True),
-    ('administrator', ['admin'], True),
-])
+@pytest.mark.parametrize(
+    ('ignored', 'roles', 'injected'),
+    [
+        ('admin', ['member'], True),
+        ('admin', ['member', 'admin'], False),
+        ('admin', ['Admin'], False),
+        ('Admin, Reader', ['READER'], False),
+        ('[reader, "auditor"]', ['auditor'], False),
+        ('reader', ['admin'], True),
+        ('', ['admin'], True),
+        ('administrator', ['admin'], True),
+    ],
+)
 def test_users_with_an_ignored_role_get_none(start, source, ignored, roles, injected):
     trial = start(inject='a:b', ignore_user_roles=ignored)
     image = trial.import_file(source, roles=roles).image
