@@ -168,6 +168,10 @@ class ImportConductor(impl_nonblocking.NonBlockingConductor):
         return run
 
     def _attempt(self, run: ImportRun) -> bool:
+        if outcome.is_published(self._services, run):
+            outcome.settle_published(self._services, run)
+            self._storage.forget(run.task.task_id)
+            return True
         if run.task.attempts > self._services.conf['import'].max_attempts:
             run.error = outcome.explain(
                 exceptions.ImportFailed(

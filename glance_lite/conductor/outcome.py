@@ -92,6 +92,32 @@ def settle_success(services: Services, run: ImportRun) -> None:
     LOG.info('Import %s of image %s: done', run.task.task_id, run.image_id)
 
 
+def is_published(services: Services, run: ImportRun) -> bool:
+    """Tell whether an earlier attempt made the image active and died before it could say so.
+
+    Nothing of such an import may be undone, whatever was asked for since: its bytes are in use.
+    """
+    with services.db.reader() as session:
+        try:
+            image = images.get(session, run.image_id)
+        except exceptions.ImageNotFound:
+            return False
+    published = image.status in (domain.ACTIVE, domain.DEACTIVATED)
+    return published and image.import_task_id == run.task.task_id
+
+
+def settle_published(services: Services, run: ImportRun) -> None:
+    """Finish an import that :func:`is_published`: clear its staged data and record the success."""
+
+    def work(session: Session) -> None:
+        run.guard(session)
+        staged.delete(session, run.image_id)
+
+    services.staging.remove_all(run.image_id)
+    services.db.transact(work)
+    settle_success(services, run)
+
+
 def settle_failure(services: Services, run: ImportRun) -> None:
     """Undo what is left of a failed import, and tell the owner why. May be called again.
 
@@ -102,13 +128,13 @@ def settle_failure(services: Services, run: ImportRun) -> None:
         gone = exceptions.ImportCancelled('The image was deleted.')
         error = explain(gone, run, error['phase'], error['plugin'])
     run.lease.check()
-    keep = _keeps_staged(services, run, error)
-    _remove_bytes(services, run, keep)
+    kept = _kept_staged(services, run, error)
+    _remove_bytes(services, run, kept)
 
     def work(session: Session) -> None:
         run.guard(session)
-        _release_image(session, run, error, keep)
-        if not keep:
+        _release_image(session, run, error, keep=kept is not None)
+        if kept is None:
             staged.delete(session, run.image_id)
         tasks.finish(
             session,
@@ -141,12 +167,13 @@ def _is_deleted(services: Services, run: ImportRun) -> bool:
     return False
 
 
-def _keeps_staged(services: Services, run: ImportRun, error: dict[str, Any]) -> bool:
+def _kept_staged(services: Services, run: ImportRun, error: dict[str, Any]) -> staged.Staged | None:
+    """Return the staged data that another try may use; None if none may."""
     if error['refused'] or run.task.plan['method'] != 'glance-direct':
-        return False
+        return None
     with services.db.reader() as session:
         found = staged.get(session, run.image_id)
-    return found is not None and not _was_written_to(services, found)
+    return None if found is None or _was_written_to(services, found) else found
 
 
 def _was_written_to(services: Services, found: staged.Staged) -> bool:
@@ -160,7 +187,7 @@ def _was_written_to(services: Services, found: staged.Staged) -> bool:
     return (info.st_size, info.st_mtime_ns) != (found.facts['size'], found.facts['mtime_ns'])
 
 
-def _remove_bytes(services: Services, run: ImportRun, keep: bool) -> None:
+def _remove_bytes(services: Services, run: ImportRun, kept: staged.Staged | None) -> None:
     for store_id in run.task.plan['stores']:
         if store_id in services.stores:
             try:
@@ -168,10 +195,8 @@ def _remove_bytes(services: Services, run: ImportRun, keep: bool) -> None:
             except Exception:
                 # the owner's answer does not wait for a store that is away
                 LOG.exception('Import %s: store %s still has data', run.task.task_id, store_id)
-    with services.db.reader() as session:
-        found = staged.get(session, run.image_id) if keep else None
     for name in services.staging.list_files(run.image_id):
-        if found is None or name != found.file_name:
+        if kept is None or name != kept.file_name:
             services.staging.remove(name)
 
 

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``activate-image``: the point of no return. Hashes, places and status appear at once."""
+"""``activate-image``: the point of no return. Hashes, places and status appear at once.
+
+An attempt that begins after it finds the image active and only clears up (``conductor.outcome``).
+"""
 
 from __future__ import annotations
 
 from typing import Any
+
+from oslo_log import log
 
 from glance_lite import exceptions
 from glance_lite.db import images
@@ -12,6 +17,8 @@ from glance_lite.domain import image as domain
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step
 from glance_lite.stores.registry import StoreRegistry
+
+LOG = log.getLogger(__name__)
 
 
 class ActivateImage(Step):
@@ -69,8 +76,7 @@ class ActivateImage(Step):
                 status=domain.ACTIVE,
                 **columns,
             ):
-                self._require_done(session)
-                return
+                raise exceptions.ImportCancelled('The image is no longer held by this import.')
             images.set_locations(
                 session,
                 image_id,
@@ -86,13 +92,11 @@ class ActivateImage(Step):
                 },
             )
 
-        self._db.transact(work)
-
-    def _require_done(self, session: Any) -> None:
-        """Accept that an earlier run of this step published before it could tell."""
         try:
-            image = images.get(session, self.run.image_id)
-        except exceptions.ImageNotFound:
-            raise exceptions.ImportCancelled('The image was deleted.') from None
-        if image.status != domain.ACTIVE or image.import_task_id != self.run.task.task_id:
-            raise exceptions.ImportCancelled('The image is no longer held by this import.')
+            self._db.transact(work)
+        except exceptions.GlanceLiteError:
+            raise
+        except Exception as error:
+            # the commit may have been done or not: undo nothing, the next attempt looks
+            LOG.warning('Import %s: is the image published? %s', task_id, error)
+            raise exceptions.LeaseLost(f'task {task_id}') from error

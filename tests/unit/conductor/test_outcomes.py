@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How imports end: the table of outcomes, each step's failure, and nothing left behind."""
 
+import dataclasses
 import hashlib
 import os
 import random
@@ -8,10 +9,12 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from oslo_db import exception as db_exception
 from taskflow import task
 
 from glance_lite import exceptions
 from glance_lite.db import images, tasks
+from glance_lite.db.engine import Database
 from glance_lite.domain import image as domain
 from glance_lite.plugin.loader import PluginSet
 from tests.engine import Engine
@@ -320,3 +323,72 @@ def test_staged_bytes_that_are_gone_are_told_of(make_conf):
     image, done = run(engine, image_id)
     assert (image.status, done.error['code']) == ('queued', 'staging_unreachable')
     assert engine.leftovers() == CLEAN
+
+
+def publish_and_die(engine, image_id):
+    """Make the image active as an attempt does that dies before it can say so; return its task."""
+    task_id = engine.post(image_id)
+    store = engine.services.stores.default
+    staging = engine.services.staging
+    path = staging.path(staging.list_files(image_id)[0])
+    stored = store.put_file(path, image_id, 'first', lambda count: None)
+    with engine.db.writer() as session:
+        images.update(
+            session, image_id, from_status=domain.IMPORTING, status=domain.ACTIVE, size=stored.size
+        )
+        images.set_locations(session, image_id, [domain.Location('fast', stored.url)])
+    return task_id
+
+
+@pytest.mark.parametrize('then', ['nothing', 'cancel', 'deadline', 'attempts', 'store away'])
+def test_an_image_that_was_published_is_never_undone(make_conf, database_url, then):
+    engine = Engine(make_conf('[import]\nmax_attempts = 1\n', connection=database_url))
+    image_id = engine.stage()
+    task_id = publish_and_die(engine, image_id)
+    directory = engine.services.stores.default.directory
+    with engine.db.writer() as session:
+        if then == 'cancel':
+            tasks.request_cancel(session, task_id)
+        elif then == 'deadline':
+            tasks.update(session, task_id, deadline_ms=1)
+        elif then == 'attempts':
+            tasks.start_attempt(session, task_id)
+    if then == 'store away':
+        os.rename(directory, directory + '-away')
+    assert engine.conductor().run_pending() == 1
+    if then == 'store away':
+        os.rename(directory + '-away', directory)
+    image, done = engine.image(image_id), engine.task(task_id)
+    assert (image.status, image.import_task_id, done.status) == ('active', None, 'success')
+    assert engine.services.stores.default.size(image.locations[0].url) == image.size == 100_000
+    left = engine.leftovers()
+    assert (left['jobs'], left['flows'], left['staging']) == (0, 0, [])
+    engine.db.dispose()
+
+
+@pytest.mark.parametrize('committed', [True, False])
+def test_a_commit_that_nobody_heard_of_undoes_nothing(make_conf, committed):
+    class Deaf(Database):
+        """A database whose connection breaks once, while an image is published."""
+
+        broken = False
+
+        def transact(self, work):
+            if 'ActivateImage' not in work.__qualname__ or self.broken:
+                return super().transact(work)
+            self.broken = True
+            if committed:
+                super().transact(work)
+            raise db_exception.DBConnectionError
+
+    engine = Engine(make_conf())
+    deaf = Deaf(engine.db.engine)
+    engine.services = dataclasses.replace(engine.services, db=deaf)
+    image_id = engine.stage()
+    task_id = engine.post(image_id)
+    assert engine.conductor().run_pending() == 2  # left by the first attempt, ended by the second
+    assert deaf.broken
+    image = engine.image(image_id)
+    assert (image.status, engine.task(task_id).status) == ('active', 'success')
+    assert engine.services.stores.default.size(image.locations[0].url) == 100_000
+    assert engine.leftovers()['staging'] == []
