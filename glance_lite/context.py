@@ -57,10 +57,3 @@ class RequestContext(context.RequestContext):
             request_id=record.get('request_id'),
             overwrite=False,
         )
-
-
-def service_context(request_id: str | None = None) -> RequestContext:
-    """Return the identity of the service itself, which may do everything."""
-    return RequestContext(
-        is_admin=True, roles=['admin', 'service'], request_id=request_id, overwrite=False
-    )
