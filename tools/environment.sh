@@ -29,10 +29,15 @@ prepare_environment() {
     _wanted=$(_fingerprint "$@")
     if [ "$(cat "$_stamp" 2>/dev/null)" != "$_wanted" ]; then
         say "Installing glance_lite and what it needs ($_extras); this takes a minute"
-        "$environment/bin/python" -m pip install -qq --disable-pip-version-check "$@" ||
+        # first the project, which the distributions in the folders need
+        _install -e "$_top[$_extras]" && _install "$@" ||
             fail "the packages cannot be installed; see above."
         printf '%s\n' "$_wanted" >"$_stamp"
     fi
+}
+
+_install() {
+    "$environment/bin/python" -m pip install -qq --disable-pip-version-check "$@"
 }
 
 _is_new_enough() {
