@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read the configuration: which files, every option parsed, and typos pointed out.
+"""Read the configuration: which files, every option parsed, typos pointed out; and read it again.
 
 What the values mean is the business of the rooms that use them.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import difflib
+import io
+import logging
 import os
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from keystoneauth1 import loading
 from oslo_config import cfg
@@ -51,6 +57,8 @@ _OTHERS_GROUPS = frozenset(
         'inject_metadata_properties',
     }
 )
+#: What says where options are; neither kept nor compared when the files are read again.
+_FILE_OPTIONS = frozenset({'config_file', 'config_dir', 'config_source', 'shell_completion'})
 
 #: What is read of ``[database]``; SQLite needs ``connection`` alone.
 DATABASE_OPTIONS = (
@@ -127,21 +135,87 @@ def load(
     named = any(arg == '--config-file' or arg.startswith('--config-file=') for arg in args)
     if files is None:
         files = [] if named else find_files()
+    if not files and not named:
+        LOG.info('No configuration file was found; all options have their defaults')
+    _read(conf, args, files, prog)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What the files say now, beside the configuration that is in force.
+
+    :ivar conf: the options that can be changed while the service runs as the files say, all others
+        as they are in force.
+    :ivar changes: a phrase for each option of the former whose value is another, which shows no
+        value of a secret option.
+    :ivar postponed: names of the latter whose values in the files are others.
+    """
+
+    conf: cfg.ConfigOpts
+    changes: tuple[str, ...]
+    postponed: tuple[str, ...]
+
+
+def read_again(conf: cfg.ConfigOpts, args: Sequence[str], prog: str) -> Reading:
+    """Read the files that ``conf`` was read from once more, and check every value.
+
+    ``conf`` stays as it is. oslo.config's ``mutate_config_files`` would put into force whatever the
+    files hold, value by value, unchecked.
+
+    :param args: the arguments that ``conf`` was loaded with.
+    :raises ConfigError: a file cannot be read, or an option of any kind has a wrong value.
+    """
+    from glance_lite.plugin import loader  # TaskFlow is slow to import
+
+    fresh = cfg.ConfigOpts()
+    for opt, group, info in _options(conf):
+        if opt.required and 'default' not in info and _value(conf, opt, group) is None:
+            # registered after the start, so nothing has required it
+            conf.set_default(opt.dest, None, group=group)
+        register = fresh.register_cli_opt if info['cli'] else fresh.register_opt
+        register(opt, group=group)
+        if 'default' in info:
+            fresh.set_default(opt.dest, info['default'], group=group)
+    _read(fresh, args, conf.config_file or [], prog)
+    registry.choose_default(fresh)
+    loader.check_names(fresh.image_import_opts.image_import_plugins)
+    changes, postponed = [], []
+    for opt, group, _ in _options(conf):
+        old, new = _value(conf, opt, group), _value(fresh, opt, group)
+        if new == old:
+            continue
+        name = opt.dest if group is None else f'[{group}] {opt.dest}'
+        if opt.mutable:
+            changes.append(f'{name} = ***' if opt.secret else f'{name} = {new} (was {old})')
+        else:
+            postponed.append(name)
+            _pin(fresh, opt, group, old)
+    return Reading(fresh, tuple(changes), tuple(postponed))
+
+
+def adopt(conf: cfg.ConfigOpts, reading: Reading) -> None:
+    """Make ``conf`` itself follow a reading, for processes that are forked from now on.
+
+    Not for a process with threads, which could see the half of it. oslo.log follows too.
+
+    :raises ConfigError: the files were changed after the reading.
+    """
+    changed = exceptions.ConfigError(
+        'The files were changed while they were read; send SIGHUP again.'
+    )
+    library = logging.getLogger(cfg.__name__)
+    library.disabled = True  # it would log the values of secret options too
     try:
-        conf(
-            list(args),
-            project='glance-lite',
-            prog=prog,
-            version=__version__,
-            default_config_files=list(files),
-        )
-        if not files and not named:
-            _read_defaults(conf)
-        _parse_everything(conf)
-        registry.register_store_opts(conf)
-        _parse_everything(conf)
-    except (cfg.Error, ValueError) as error:
-        raise exceptions.ConfigError(f'Configuration: {error}') from error
+        with _refusing():
+            conf.mutate_config_files()
+    except SystemExit as end:
+        raise changed from end
+    finally:
+        library.disabled = False
+    with _refusing():
+        for opt, group, _ in _options(conf):
+            if opt.mutable and _value(conf, opt, group) != _value(reading.conf, opt, group):
+                raise changed
 
 
 def warn_of_unknown(conf: cfg.ConfigOpts) -> None:
@@ -191,8 +265,83 @@ def _hint(name: str, known: Iterable[str]) -> str:
     return f' Did you mean {close[0]}?' if close else ''
 
 
-def _read_defaults(conf: cfg.ConfigOpts) -> None:
-    LOG.info('No configuration file was found; all options have their defaults')
+def _read(conf: cfg.ConfigOpts, args: Sequence[str], files: Sequence[str], prog: str) -> None:
+    with _refusing():
+        with _no_exit():
+            conf(
+                list(args),
+                project='glance-lite',
+                prog=prog,
+                version=__version__,
+                default_config_files=list(files),
+            )
+        _parse_everything(conf)
+        registry.register_store_opts(conf)
+        _parse_everything(conf)
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Raise :class:`ConfigError` for whatever oslo.config finds wrong with the files."""
+    try:
+        yield
+    except (cfg.Error, ValueError) as error:
+        raise exceptions.ConfigError(f'Configuration: {error}') from error
+
+
+@contextlib.contextmanager
+def _no_exit() -> Iterator[None]:
+    """Raise where oslo.config prints what is wrong and ends the program.
+
+    It does so for a wrong value, in a file, of an option that is an argument too.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            yield
+    except SystemExit as end:
+        if end.code != 1:  # --help, --version, a wrong command line
+            raise
+        text, said = said.getvalue().strip(), io.StringIO()
+        raise ValueError(text) from end
+    finally:
+        sys.stderr.write(said.getvalue())
+
+
+def _options(
+    conf: cfg.ConfigOpts,
+) -> Iterator[tuple[cfg.Opt, str | None, dict[str, Any]]]:
+    """Give each registered option with its group and what is known of it, except those that name
+    the files."""
+    for info, group in conf._all_opt_infos():
+        if info['opt'].dest not in _FILE_OPTIONS:
+            yield info['opt'], None if group is None else group.name, info
+
+
+def _value(conf: cfg.ConfigOpts, opt: cfg.Opt, group: str | None) -> Any:
+    return conf[opt.dest] if group is None else conf[group][opt.dest]
+
+
+def _pin(conf: cfg.ConfigOpts, opt: cfg.Opt, group: str | None, value: Any) -> None:
+    """Give an option a value, whatever the files say.
+
+    :raises ConfigError: the option's type does not take its own values.
+    """
+    with _refusing():
+        conf.set_override(opt.dest, _literal(value), group=group)
+        if _value(conf, opt, group) != value:
+            raise ValueError(f'{opt.dest} cannot be changed while the service runs')
+
+
+def _literal(value: Any) -> Any:
+    """Write a value so that oslo.config does not replace ``$name`` in it once more."""
+    if isinstance(value, str):
+        return value.replace('$', '$$')
+    if isinstance(value, list):
+        return [_literal(item) for item in value]
+    if isinstance(value, dict):
+        return {_literal(key): _literal(item) for key, item in value.items()}
+    return value
 
 
 def _parse_everything(conf: cfg.ConfigOpts) -> None:

@@ -29,12 +29,20 @@ class RequestContext(context.RequestContext):
         """Add what the policy rules of images look at."""
         values = dict(super().to_policy_values())
         values['is_admin'] = self.is_admin
+        if self.system_scope:
+            values['system'] = self.system_scope  # the name by which rules know it
+        return values
+
+    @property
+    def policy_values(self) -> dict[str, Any]:
+        """The caller as the policy rules see them; all but ``is_admin`` is taken once."""
+        values = self._policy_values
+        values['is_admin'] = self.is_admin
         return values
 
     @functools.cached_property
-    def policy_values(self) -> dict[str, Any]:
-        """The caller as the policy rules see them; taken once, after ``is_admin`` is decided."""
-        return self.to_policy_values()
+    def _policy_values(self) -> dict[str, Any]:
+        return dict(self.to_policy_values())
 
     def to_record(self) -> dict[str, Any]:
         """Return what an import keeps of the caller. It holds no token."""

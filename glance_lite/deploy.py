@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from oslo_config import cfg
+from oslo_log import log
 from oslo_middleware import cors, healthcheck, http_proxy_to_wsgi
 from oslo_middleware.healthcheck import opts as health_opts
+from oslo_policy import opts as policy_opts
 
 from glance_lite.api import routes
 from glance_lite.api.handlers.versions import VersionGate
@@ -28,12 +30,14 @@ from glance_lite.policy import Policy
 from glance_lite.receiving import Receiving
 from glance_lite.remote.options import HttpOptions
 from glance_lite.remote.url_filter import UrlFilter
-from glance_lite.services import Services
+from glance_lite.services import Rules, Services
 from glance_lite.stores.registry import StoreRegistry
 from glance_lite.stores.staging import StagingArea
 
 if TYPE_CHECKING:
     from glance_lite.conductor.conductor import ImportConductor
+
+LOG = log.getLogger(__name__)
 
 #: What a WSGI server calls.
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -46,17 +50,29 @@ def build_services(conf: cfg.ConfigOpts) -> Services:
     """
     db = Database.from_conf(conf)
     schema.require_current(db)
-    return Services(
-        conf=conf,
+    services = Services(
+        rules=build_rules(conf),
         db=db,
         stores=StoreRegistry.from_conf(conf),
         staging=StagingArea.from_conf(conf),
-        plugins=loader.load_plugins(conf),
         policy=Policy.from_conf(conf),
-        url_filter=UrlFilter.from_conf(conf),
-        http_options=HttpOptions.from_conf(conf),
         receiving=Receiving(db),
         announcer=Announcer.from_conf(conf, db),
+    )
+    LOG.info('Import plugins in order: %s', ', '.join(services.plugins.names) or 'none')
+    return services
+
+
+def build_rules(conf: cfg.ConfigOpts) -> Rules:
+    """Build what a running service replaces when its configuration is read again.
+
+    :raises ConfigError: a part cannot be built; the message names the option.
+    """
+    return Rules(
+        conf=conf,
+        plugins=loader.load_plugins(conf),
+        url_filter=UrlFilter.from_conf(conf),
+        http_options=HttpOptions.from_conf(conf),
     )
 
 
@@ -76,14 +92,13 @@ def loadapp(
     :param identify: tells who asks, in place of what ``auth_strategy`` says.
     :raises ConfigError: a part cannot be built; the message names the option.
     """
+    register_opts(conf)
     services = services or build_services(conf)
     app: WsgiApp = Application(services, routes.table(conf.enable_image_import))
     app = _identified(app, conf, services, identify)
-    app = _HealthGate(VersionGate(app, conf), _health(conf))
-    conf.register_opts(http_proxy_to_wsgi.OPTS, group='oslo_middleware')
+    app = _HealthGate(VersionGate(app, conf), healthcheck.Healthcheck(None, conf))
     if conf.oslo_middleware.enable_proxy_headers_parsing:
         app = http_proxy_to_wsgi.HTTPProxyToWSGI(app, conf)
-    conf.register_opts(cors.CORS_OPTS, group='cors')
     if conf.cors.allowed_origin:
         app = cors.CORS(app, conf)
     return Envelope(app, conf.max_request_id_length)
@@ -99,8 +114,24 @@ def load_conductor(conf: cfg.ConfigOpts, services: Services | None = None) -> Im
     return ImportConductor(services or build_services(conf))
 
 
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Register what the libraries of the application read.
+
+    ``/healthcheck`` answers 503 while the file ``disable_by_file_path`` exists.
+    """
+    for group, options in policy_opts.list_opts():
+        conf.register_opts(options, group=group)
+    identity.register_sign_in_opts(conf)
+    conf.register_opts(http_proxy_to_wsgi.OPTS, group='oslo_middleware')
+    conf.register_opts(cors.CORS_OPTS, group='cors')
+    for opts in (health_opts.HEALTHCHECK_OPTS, health_opts.DISABLE_BY_FILE_OPTS):
+        conf.register_opts(opts, group='healthcheck')
+    for name, value in conf_opts.HEALTH_DEFAULTS.items():
+        conf.set_default(name, value, group='healthcheck')
+
+
 class _HealthGate:
-    """Answers ``/healthcheck``; see :func:`_health`."""
+    """Answers ``/healthcheck`` before anything else is asked."""
 
     def __init__(self, app: WsgiApp, health: WsgiApp) -> None:
         self._app = app
@@ -111,15 +142,6 @@ class _HealthGate:
     ) -> Iterable[bytes]:
         chosen = self._health if environ.get('PATH_INFO') == '/healthcheck' else self._app
         return chosen(environ, start_response)
-
-
-def _health(conf: cfg.ConfigOpts) -> WsgiApp:
-    """Return oslo.middleware's check: 503 while the file ``disable_by_file_path`` exists."""
-    for opts in (health_opts.HEALTHCHECK_OPTS, health_opts.DISABLE_BY_FILE_OPTS):
-        conf.register_opts(opts, group='healthcheck')
-    for name, value in conf_opts.HEALTH_DEFAULTS.items():
-        conf.set_default(name, value, group='healthcheck')
-    return healthcheck.Healthcheck(None, conf)
 
 
 def _identified(

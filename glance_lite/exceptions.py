@@ -60,6 +60,24 @@ class ImageNotFound(NotFound):
         super().__init__(f'No image found with id {image_id}.')
 
 
+class MemberNotFound(NotFound):
+    """The image is not shared with the project, as far as this caller sees."""
+
+    code = 'member_not_found'
+
+    def __init__(self, image_id: str, member_id: str) -> None:
+        super().__init__(f"Image {image_id} has no member '{member_id}'.")
+
+
+class TagNotFound(NotFound):
+    """The image does not have the tag."""
+
+    code = 'tag_not_found'
+
+    def __init__(self, image_id: str, value: str) -> None:
+        super().__init__(f"Image {image_id} does not have the tag '{value}'.")
+
+
 class TaskNotFound(NotFound):
     """There is no such task for this caller."""
 
@@ -97,6 +115,12 @@ class ImageExists(Conflict):
     """The image id is taken, now or by a deleted image."""
 
     code = 'image_exists'
+
+
+class MemberExists(Conflict):
+    """The image is shared with the project already."""
+
+    code = 'member_exists'
 
 
 class ImportRunning(Conflict):
@@ -171,6 +195,10 @@ class LeaseLost(BaseException):
     """
 
 
+class AttemptInterrupted(LeaseLost):
+    """The database went away under an attempt: give the import back, for nobody's fault."""
+
+
 class ImportCancelled(GlanceLiteError):
     """The import was cancelled by its owner or by deleting its image."""
 
@@ -215,6 +243,7 @@ IMPORT_ERRORS: dict[str, ImportErrorKind] = {
     'cancelled': ImportErrorKind(False, True, 'The import was cancelled.'),
     'lost_worker': ImportErrorKind(False, True, 'The conductors that ran the import went away.'),
     'deadline_exceeded': ImportErrorKind(False, True, 'The import took longer than permitted.'),
+    'stalled': ImportErrorKind(False, True, 'The import stood still for longer than permitted.'),
     'internal_error': ImportErrorKind(False, True, 'A fault of the service; see its log.'),
 }
 

@@ -3,7 +3,7 @@
 
 Where bytes come from and go to is the caller's business. A slow source costs one small buffer and
 no thread; a quick one gets large buffers and a thread for each hash, since hashing is what bounds
-the rate.
+the rate. What is announced to be short is not worth the threads.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from glance_lite.inspection import Finding, Inspector
 
 SMALL_BYTES = 64 * 1024
 LARGE_BYTES = 1024 * 1024
+#: Of so many bytes at most, what is announced is short.
+SHORT_BYTES = 4 * 1024 * 1024
+_SHORT_BUFFER_BYTES = 128 * 1024
 #: Buffers in flight between reading and the hashes.
 _BUFFERS = 6
 #: So many full small reads in so many seconds make a source quick (1 MiB/s and more).
@@ -95,7 +98,9 @@ def transfer(
             advance(len(piece))
 
     try:
-        if _pump_slowly(source, take, hashes):
+        if expected_bytes is not None and expected_bytes <= SHORT_BYTES:
+            _pump_shortly(source, take, hashes)
+        elif _pump_slowly(source, take, hashes):
             _pump_quickly(source, take, hashes)
         check.finish()
         digests = hashes.finish()
@@ -109,6 +114,15 @@ def transfer(
         finding=inspector.finish(),
         expected={name: digests[name] for name in more_hashes} or None,
     )
+
+
+def _pump_shortly(source: Source, take: Callable[[memoryview], None], hashes: _Hashes) -> None:
+    """Move all bytes through one buffer of medium size."""
+    buffer = _mapped(_SHORT_BUFFER_BYTES)
+    while count := source.readinto(buffer):
+        piece = buffer[:count]
+        take(piece)
+        hashes.update(piece)
 
 
 def _pump_slowly(source: Source, take: Callable[[memoryview], None], hashes: _Hashes) -> bool:
@@ -149,6 +163,11 @@ def _fill(source: Source, buffer: memoryview) -> int:
             break
         filled += count
     return filled
+
+
+def _mapped(size: int) -> memoryview:
+    """Return a buffer that is mapped, not allocated: pages that are never filled cost nothing."""
+    return memoryview(mmap.mmap(-1, size))
 
 
 class _SizeCheck:
@@ -199,8 +218,7 @@ class _Hashes:
 
     def start_threads(self) -> None:
         for _ in range(_BUFFERS):
-            # mapped, not allocated: pages that are never filled cost nothing
-            self._free.put(memoryview(mmap.mmap(-1, LARGE_BYTES)))
+            self._free.put(_mapped(LARGE_BYTES))
         for name, each in self._hashes.items():
             inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
             thread = threading.Thread(

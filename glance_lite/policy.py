@@ -7,11 +7,13 @@ nothing stop the start; a file that becomes unreadable later refuses every reque
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import logging as std_logging
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from oslo_config import cfg
@@ -28,13 +30,30 @@ RELOAD_SECONDS = 1.0
 YAML_FILE, JSON_FILE = 'policy.yaml', 'policy.json'
 
 
+#: Tells whether a target and a caller pass; the third argument names the rule that was asked for.
+_Test = Callable[[Mapping[str, Any], dict[str, Any], str], bool]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Prepared:
+    """The test of a check. It holds as long as the rule is this very check."""
+
+    check: Any
+    test: _Test
+
+
 class _Enforcer(policy.Enforcer):
-    """An enforcer that looks for changed files once a second, not at each check."""
+    """An enforcer that is quick: a list of images asks it for each of them.
+
+    It looks for changed files once a second, not at each check, and finds out once, not at each
+    check, how the parts of a rule want to be called.
+    """
 
     _next_look = 0.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._reload_lock = threading.Lock()
+        self._prepared: dict[str, _Prepared] = {}
         super().__init__(*args, **kwargs)
 
     def load_rules(self, force_reload: bool = False) -> None:
@@ -49,11 +68,50 @@ class _Enforcer(policy.Enforcer):
                 raise
             self._next_look = time.monotonic() + RELOAD_SECONDS
 
+    def passes(self, rule: str, target: Mapping[str, Any], caller: dict[str, Any]) -> bool:
+        """Tell what :meth:`enforce` would tell: unknown rules and wrong scopes do not pass."""
+        self.load_rules()
+        registered = self.registered_rules.get(rule)
+        if registered and not self._enforce_scope(caller, registered, do_raise=False):
+            return False
+        return self._ask(rule, target, caller, rule)
+
+    def _ask(
+        self, name: str, target: Mapping[str, Any], caller: dict[str, Any], asked: str
+    ) -> bool:
+        try:
+            check = self.rules[name]
+        except KeyError:
+            return False
+        prepared = self._prepared.get(name)
+        if prepared is None or prepared.check is not check:
+            prepared = self._prepared[name] = _Prepared(check, self._prepare(check))
+        return prepared.test(target, caller, asked)
+
+    def _prepare(self, check: Any) -> _Test:
+        """Return the test that a check is."""
+        kind = type(check)
+        if kind is policy.RuleCheck:
+            name = check.match
+            return lambda target, caller, asked: self._ask(name, target, caller, asked)
+        if kind is policy.NotCheck:
+            inner = self._prepare(check.rule)
+            return lambda target, caller, asked: not inner(target, caller, asked)
+        if kind in (policy.AndCheck, policy.OrCheck):
+            tests = [self._prepare(part) for part in check.rules]
+            every = all if kind is policy.AndCheck else any
+            return lambda target, caller, asked: every(
+                test(target, caller, asked) for test in tests
+            )
+        if len(inspect.getfullargspec(check.__call__).args) > 4:  # as oslo.policy decides it
+            return lambda target, caller, asked: check(target, caller, self, asked)
+        return lambda target, caller, asked: check(target, caller, self)
+
 
 class Policy:
     """The rules in force. May be used by many threads at once."""
 
-    def __init__(self, enforcer: policy.Enforcer) -> None:
+    def __init__(self, enforcer: _Enforcer) -> None:
         self._enforcer = enforcer
 
     @classmethod
@@ -70,7 +128,7 @@ class Policy:
         :raises ServiceUnavailable: the rules cannot be read at the moment.
         """
         try:
-            return bool(self._enforcer.enforce(rule, dict(target), context.policy_values))
+            return bool(self._enforcer.passes(rule, target, context.policy_values))
         except Exception as error:
             raise _cannot_evaluate(rule) from error
 
@@ -84,9 +142,8 @@ class Policy:
 
     def is_admin(self, context: RequestContext) -> bool:
         """Tell whether the rule ``context_is_admin`` makes the caller an administrator."""
-        values = context.to_policy_values()  # not the cached ones, which have the answer
         try:
-            return bool(self._enforcer.enforce('context_is_admin', {}, values))
+            return bool(self._enforcer.passes('context_is_admin', {}, context.policy_values))
         except Exception as error:
             raise _cannot_evaluate('context_is_admin') from error
 
@@ -98,7 +155,7 @@ def _cannot_evaluate(rule: str) -> exceptions.ServiceUnavailable:
     )
 
 
-def make_enforcer(conf: cfg.ConfigOpts) -> policy.Enforcer:
+def make_enforcer(conf: cfg.ConfigOpts) -> _Enforcer:
     """Build the enforcer, with the rules loaded and checked.
 
     :raises ConfigError: the file is missing or cannot be used.

@@ -14,18 +14,24 @@ from collections.abc import Iterator
 
 from oslo_log import log
 
+from glance_lite import exceptions
 from glance_lite.db import uploads
 from glance_lite.db.engine import Database
+from glance_lite.db.trouble import said
 
 LOG = log.getLogger(__name__)
 
 #: Seconds between two signs of life.
 RENEW_SECONDS = 3.0
+#: Seconds until the next try of one that failed.
+RETRY_SECONDS = 1.0
 #: Seconds of silence after which an upload counts as lost.
 LOST_SECONDS = 15.0
 
 #: Uploads that may ask the database at once whether they may begin.
 BEGIN_AT_ONCE = 2
+#: Seconds that an upload waits for its turn.
+BEGIN_SECONDS = 30.0
 
 
 class Receiving:
@@ -40,9 +46,16 @@ class Receiving:
 
     @contextlib.contextmanager
     def beginning(self) -> Iterator[None]:
-        """Wait for a turn to begin an upload: a thousand at once must not starve other requests."""
-        with self._slots:
+        """Wait for a turn to begin an upload: a thousand at once must not starve other requests.
+
+        :raises ServiceUnavailable: those before take too long, as the database does not answer.
+        """
+        if not self._slots.acquire(timeout=BEGIN_SECONDS):
+            raise exceptions.ServiceUnavailable('Too many uploads begin at once; try again.')
+        try:
             yield
+        finally:
+            self._slots.release()
 
     @contextlib.contextmanager
     def receive(self) -> Iterator[str]:
@@ -61,14 +74,21 @@ class Receiving:
 
     def _speak(self) -> None:
         pause = threading.Event()
-        while not pause.wait(RENEW_SECONDS):
+        failed = False
+        while not pause.wait(RETRY_SECONDS if failed else RENEW_SECONDS):
             with self._lock:
                 tokens = list(self._tokens)
                 if not tokens:
                     self._thread = None
                     return
-            try:
-                with self._db.writer() as session:
-                    uploads.renew(session, tokens)
-            except Exception as error:
-                LOG.warning('The signs of life of %d uploads failed: %s', len(tokens), error)
+            failed = not self._renew(tokens)
+
+    def _renew(self, tokens: list[str]) -> bool:
+        try:
+            with self._db.writer() as session:
+                uploads.renew(session, tokens)
+            return True
+        except Exception as error:
+            reason = said(error)
+        LOG.warning('The signs of life of %d uploads failed: %s', len(tokens), reason)
+        return False

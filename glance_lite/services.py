@@ -22,16 +22,47 @@ from glance_lite.stores.staging import StagingArea
 
 
 @dataclasses.dataclass(frozen=True)
-class Services:
-    """The parts of one process. All may be used by many threads at once."""
+class Rules:
+    """A configuration, and what is built from it alone. One object, as they hold together."""
 
     conf: cfg.ConfigOpts
+    plugins: PluginSet
+    url_filter: UrlFilter
+    http_options: HttpOptions
+
+
+@dataclasses.dataclass
+class Services:
+    """The parts of one process. All may be used by many threads at once.
+
+    Only ``rules`` is ever replaced, as a whole, when the configuration is read again: look it up
+    when it is needed, and hold what must not change on the way.
+    """
+
+    rules: Rules
     db: Database
     stores: StoreRegistry
     staging: StagingArea
-    plugins: PluginSet
     policy: Policy
-    url_filter: UrlFilter
-    http_options: HttpOptions
     receiving: Receiving
     announcer: Announcer = dataclasses.field(default_factory=Announcer)
+
+    @property
+    def conf(self) -> cfg.ConfigOpts:
+        """The configuration in force."""
+        return self.rules.conf
+
+    @property
+    def plugins(self) -> PluginSet:
+        """The import plugins, with their options in force."""
+        return self.rules.plugins
+
+    @property
+    def url_filter(self) -> UrlFilter:
+        """What judges every URL that is fetched."""
+        return self.rules.url_filter
+
+    @property
+    def http_options(self) -> HttpOptions:
+        """How URLs are fetched."""
+        return self.rules.http_options

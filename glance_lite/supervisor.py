@@ -30,14 +30,38 @@ _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
+class Hangup:
+    """SIGHUPs that came and that nobody has looked after yet; safe to set in a signal handler."""
+
+    def __init__(self) -> None:
+        self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def set(self) -> None:
+        """Note a SIGHUP."""
+        os.eventfd_write(self._descriptor, 1)
+
+    def take(self, timeout_seconds: float | None = None) -> bool:
+        """Wait for a SIGHUP for so many seconds; several that came before are one.
+
+        For one thread of the process. One that comes afterwards is there for the next call.
+        """
+        if not _is_readable(self._descriptor, timeout_seconds):
+            return False
+        os.eventfd_read(self._descriptor)
+        return True
+
+
 class Stop:
     """A wish to stop that any thread, signal handler or event loop can see.
 
     Like an event that is never cleared, but safe to set in a signal handler, and with a descriptor
     that becomes readable (and stays so) once it is set.
+
+    :ivar hangup: the SIGHUPs of the same process.
     """
 
     def __init__(self) -> None:
+        self.hangup = Hangup()
         self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._set = False
 
@@ -52,9 +76,7 @@ class Stop:
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
         """Wait until set or for so many seconds; tell whether to stop."""
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLIN)
-        poll.poll(None if timeout_seconds is None else max(0.0, timeout_seconds) * 1000)
+        _is_readable(self._descriptor, timeout_seconds)
         return self._set
 
     def fileno(self) -> int:
@@ -90,7 +112,8 @@ class Supervisor:
     - A child that exits with :data:`EX_CONFIG` stops everything, and the supervisor returns that
       code: a service whose plugin is broken must not look alive.
     - SIGTERM and SIGINT end the children with SIGTERM, and with SIGKILL after the graceful timeout.
-    - SIGHUP goes on to the children; a function ignores it unless it sets a handler.
+    - SIGHUP goes on to the children, if :meth:`on_hangup` does not keep it back; a function finds
+      it in :attr:`Stop.hangup`.
     - Children end when the supervisor is gone, however it went: the kernel sends them SIGTERM
       (Linux), and functions also watch a pipe, and kill themselves after the graceful timeout.
 
@@ -100,6 +123,10 @@ class Supervisor:
     def __init__(self, graceful_timeout_seconds: float = 60.0) -> None:
         self._grace_seconds = graceful_timeout_seconds
         self._children: list[Child] = []
+        self._check: Child | None = None
+        self._accept: Callable[[], bool] = lambda: True
+        self._before_stop: Callable[[], object] = lambda: None
+        self._hung_up = False
         self._exit_code = 0
         self._stopping_since: float | None = None
         self._killed = False
@@ -108,9 +135,9 @@ class Supervisor:
         """Run a function in ``count`` processes of its own.
 
         It is called after the fork in the main thread of the child with a :class:`Stop` that
-        SIGTERM and SIGINT set, and shall return soon after; what it returns (None: 0) is the exit
-        code. An exception is logged and exits with 1. The process ends without waiting for other
-        threads and without ``atexit`` functions.
+        SIGTERM and SIGINT set, and shall return soon after; SIGHUP sets its ``hangup``. What it
+        returns (None: 0) is the exit code. An exception is logged and exits with 1. The process
+        ends without waiting for other threads and without ``atexit`` functions.
         """
         self._add(name, count, target)
 
@@ -123,6 +150,25 @@ class Supervisor:
     ) -> None:
         """Run a program (looked up in PATH) in ``count`` processes; ``environ`` None inherits."""
         self._add(name, count, None, tuple(argv), environ)
+
+    def on_hangup(
+        self, name: str, check: Callable[[Stop], int | None], accept: Callable[[], bool]
+    ) -> None:
+        """Ask two functions before a SIGHUP goes on to the children; either can keep it back.
+
+        ``check`` runs in a process of its own, as a function of :meth:`add` does, and may take its
+        time; it keeps the signal back by any exit code but 0. Then ``accept`` runs in this process,
+        from which children are forked anew when one ends: it must be short, start no thread and not
+        raise, and keeps the signal back by returning False. SIGHUPs that come meanwhile are one.
+        """
+        self._check, self._accept = Child(name, check), accept
+
+    def on_stop(self, function: Callable[[], object]) -> None:
+        """Call a function in this process, once, before the children are told to end.
+
+        It must be short, start no thread and not raise.
+        """
+        self._before_stop = function
 
     def _add(
         self,
@@ -147,6 +193,7 @@ class Supervisor:
         self._signals = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         before = {number: signal.signal(number, _note) for number in _HANDLED}
         wakeup_before = signal.set_wakeup_fd(self._signals[1], warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
         try:
             self._loop()
         finally:
@@ -163,7 +210,8 @@ class Supervisor:
         while True:
             if self._stopping_since is None:
                 self._start_due()
-            elif not any(child.pid for child in self._children):
+                self._start_check()
+            elif not any(child.pid for child in self._processes()):
                 return
             timeout = self._seconds_to_next_event()
             poll.poll(None if timeout is None else timeout * 1000 + 1)
@@ -171,7 +219,7 @@ class Supervisor:
                 if number in (signal.SIGTERM, signal.SIGINT):
                     self._stop(0)
                 elif number == signal.SIGHUP:
-                    self._signal_all(signal.SIGHUP)
+                    self._hang_up()
             self._reap()
             self._kill_overdue()
 
@@ -192,6 +240,20 @@ class Supervisor:
         for child in self._children:
             if not child.pid and child.start_at <= time.monotonic():
                 self._start(child)
+
+    def _processes(self) -> list[Child]:
+        return self._children if self._check is None else [*self._children, self._check]
+
+    def _hang_up(self) -> None:
+        if self._check is None:
+            self._signal_all(signal.SIGHUP)
+        else:
+            self._hung_up = True
+
+    def _start_check(self) -> None:
+        if self._check is not None and self._hung_up and not self._check.pid:
+            self._hung_up = False
+            self._start(self._check)
 
     def _start(self, child: Child) -> None:
         parent = os.getpid()
@@ -239,7 +301,7 @@ class Supervisor:
         stop = Stop()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, lambda *_: stop.hangup.set())
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
         arguments = (self._lifeline[0], self._grace_seconds)
@@ -259,7 +321,7 @@ class Supervisor:
             return 127
 
     def _reap(self) -> None:
-        for child in self._children:
+        for child in self._processes():
             if not child.pid:
                 continue
             pid, status = os.waitpid(child.pid, os.WNOHANG)
@@ -273,6 +335,9 @@ class Supervisor:
         if self._stopping_since is not None:
             LOG.info('%s (process %d) ended by %s', child.name, pid, how)
             return
+        if child is self._check:
+            self._checked(how, code)
+            return
         if code == EX_CONFIG:
             LOG.error('%s (process %d) cannot work as configured; stopping', child.name, pid)
             self._stop(EX_CONFIG)
@@ -285,11 +350,21 @@ class Supervisor:
             '%s (process %d) ended by %s; restarting in %.1f s', child.name, pid, how, delay
         )
 
+    def _checked(self, how: str, code: int) -> None:
+        assert self._check is not None
+        if code != 0:
+            # by an exit code it has told itself what is wrong
+            level = logging.ERROR if code < 0 else logging.INFO
+            LOG.log(level, '%s ended by %s: SIGHUP goes no further', self._check.name, how)
+        elif self._accept():
+            self._signal_all(signal.SIGHUP)
+
     def _stop(self, exit_code: int) -> None:
         if self._stopping_since is None:
             LOG.info('Stopping')
             self._stopping_since = time.monotonic()
             self._exit_code = exit_code
+            self._before_stop()
             self._signal_all(signal.SIGTERM)
 
     def _kill_overdue(self) -> None:
@@ -297,19 +372,26 @@ class Supervisor:
             return
         if time.monotonic() >= self._stopping_since + self._grace_seconds:
             self._killed = True
-            for child in self._children:
+            for child in self._processes():
                 if child.pid:
                     LOG.warning('%s (process %d) did not stop in time', child.name, child.pid)
             self._signal_all(signal.SIGKILL)
 
     def _signal_all(self, number: int) -> None:
-        for child in self._children:
+        for child in self._processes():
             if child.pid:
                 os.kill(child.pid, number)
 
 
 def _note(number: int, frame: object) -> None:
     """Handle a signal by nothing: the wake-up descriptor has told the loop already."""
+
+
+def _is_readable(descriptor: int, timeout_seconds: float | None) -> bool:
+    """Wait until a descriptor can be read, or for so many seconds; tell whether it can."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(None if timeout_seconds is None else max(0.0, timeout_seconds) * 1000))
 
 
 def _watch_parent(lifeline: int, grace_seconds: float) -> None:

@@ -3,7 +3,8 @@
 
 Configuration comes from ``OS_GLANCE_CONFIG_DIR`` (else ``/etc/glance-lite``), or from the files
 that ``OS_GLANCE_CONFIG_FILES`` names, separated by colons. Built at the first request of each
-process: a database connection must not be carried over a fork.
+process: a database connection must not be carried over a fork. No signal is handled here: these
+servers reload by starting new workers, which read the files anew.
 """
 
 from __future__ import annotations

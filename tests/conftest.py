@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from glance_lite import configuration
 from glance_lite.db import engine, schema
 from tests import services
+
+# a shell ignores Ctrl-C for what it runs in the background, and the programs that tests start and
+# interrupt would inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from glance_lite.policy import Policy
 from glance_lite.receiving import Receiving
 from glance_lite.remote.options import HttpOptions
 from glance_lite.remote.url_filter import UrlFilter
-from glance_lite.services import Services
+from glance_lite.services import Rules, Services
 from glance_lite.stores.registry import StoreRegistry
 from glance_lite.stores.staging import StagingArea, seal
 
@@ -34,14 +34,16 @@ class Engine:
         db = Database.from_conf(conf)
         schema.sync(db)
         self.services = Services(
-            conf=conf,
+            rules=Rules(
+                conf=conf,
+                plugins=plugins or PluginSet({}),
+                url_filter=UrlFilter.from_conf(conf),
+                http_options=HttpOptions.from_conf(conf),
+            ),
             db=db,
             stores=StoreRegistry.from_conf(conf),
             staging=StagingArea.from_conf(conf),
-            plugins=plugins or PluginSet({}),
             policy=Policy.from_conf(conf),
-            url_filter=UrlFilter.from_conf(conf),
-            http_options=HttpOptions.from_conf(conf),
             receiving=Receiving(db),
         )
         self.db = db

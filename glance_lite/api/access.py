@@ -10,7 +10,8 @@ from typing import Any
 
 from glance_lite import exceptions
 from glance_lite.api.wsgi import Request
-from glance_lite.db import images
+from glance_lite.context import RequestContext
+from glance_lite.db import images, members
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
 from glance_lite.domain import text
@@ -30,16 +31,16 @@ def load_image(
         raise exceptions.ImageNotFound(image_id)
     find = images.get_for_update if for_update else images.get
     image = find(session, image_id)
-    require(request, image, rule)
+    require(request, session, image, rule)
     return image
 
 
-def require(request: Request, image: domain.Image, rule: str) -> None:
+def require(request: Request, session: Session, image: domain.Image, rule: str) -> None:
     """Raise unless the caller sees an image and passes a rule for it; errors as above."""
     context, policy = request.context, request.services.policy
-    if not domain.is_visible_to(image, context.project_id, bool(context.is_admin)):
+    if not members.can_see(session, image, context.project_id, bool(context.is_admin)):
         raise exceptions.ImageNotFound(image.image_id)
-    target = target_of(image)
+    target = target_of(context, image)
     if policy.allows(context, rule, target):
         return
     if rule == 'get_image' or not policy.allows(context, 'get_image', target):
@@ -47,12 +48,18 @@ def require(request: Request, image: domain.Image, rule: str) -> None:
     policy.require(context, rule, target)
 
 
-def target_of(image: domain.Image) -> dict[str, Any]:
-    """Return what the policy rules know about an image."""
-    return {
+def target_of(context: RequestContext, image: domain.Image) -> dict[str, Any]:
+    """Return what the policy rules know about an image that the caller sees.
+
+    It has ``member_id`` where the caller sees the image as a member only.
+    """
+    target = {
         'project_id': image.owner,
         'owner': image.owner,
         'visibility': image.visibility,
         'image_id': image.image_id,
         'status': image.status,
     }
+    if image.visibility == 'shared' and image.owner != context.project_id and not context.is_admin:
+        target['member_id'] = context.project_id
+    return target

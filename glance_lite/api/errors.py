@@ -9,6 +9,8 @@ from typing import Any
 from oslo_db import exception as db_exception
 
 from glance_lite import exceptions
+from glance_lite.db import trouble
+from glance_lite.db.trouble import Trouble
 
 #: The first class that fits decides, so that a subclass stands before its base.
 STATUSES: tuple[tuple[type[exceptions.GlanceLiteError], int], ...] = (
@@ -28,6 +30,12 @@ STATUSES: tuple[tuple[type[exceptions.GlanceLiteError], int], ...] = (
 )
 #: Reasons of a refused import or upload that are about the content, not about the request.
 CONTENT_CODES = frozenset({'format_mismatch', 'unsafe_image'})
+#: What a client is told when the database has trouble.
+TROUBLES = {
+    Trouble.AWAY: 'The database does not answer; try again.',
+    Trouble.BUSY: 'The database is busy; try again.',
+    Trouble.FULL: 'The database has no space left; try again later.',
+}
 RETRY_SECONDS = 5
 
 
@@ -63,12 +71,13 @@ class IncompleteBody(exceptions.InvalidRequest):
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What an exception becomes."""
+    """What an exception becomes; ``cause`` is what the log says of it."""
 
     status: int
     code: str
     message: str
     headers: list[tuple[str, str]]
+    cause: str | None = None
 
 
 def describe(error: Exception) -> Answer | None:
@@ -77,13 +86,6 @@ def describe(error: Exception) -> Answer | None:
         status = _status(error)
         if status is not None:
             return Answer(status, error.code, error.message, _headers(error, status))
-    if isinstance(error, db_exception.DBDeadlock | db_exception.DBConnectionError):
-        return Answer(
-            503,
-            'service_unavailable',
-            'The database did not take the request; try again.',
-            [('Retry-After', str(RETRY_SECONDS))],
-        )
     if isinstance(error, db_exception.DBDuplicateEntry):
         return Answer(
             409,
@@ -91,7 +93,19 @@ def describe(error: Exception) -> Answer | None:
             'Two names are the same to the database, or another request was quicker.',
             [],
         )
-    return None
+    found = trouble.trouble_of(error)
+    return None if found is None else _in_trouble(error, found)
+
+
+def _in_trouble(error: Exception, found: Trouble) -> Answer:
+    message = TROUBLES[found]
+    if isinstance(error, trouble.CommitUnknown):
+        message = (
+            'The database went away before it said whether the change was made; look before you '
+            'try again.'
+        )
+    retry = [('Retry-After', str(RETRY_SECONDS))]
+    return Answer(503, 'service_unavailable', message, retry, trouble.said(error))
 
 
 def _status(error: exceptions.GlanceLiteError) -> int | None:

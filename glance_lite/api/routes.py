@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from glance_lite.api.handlers import (
     discovery,
+    image_actions,
     image_data,
     image_import,
     image_tasks,
     images,
+    members,
     schemas,
+    tags,
 )
 from glance_lite.api.wsgi import RouteTable
 
@@ -25,6 +28,15 @@ ROUTES: RouteTable = {
         'GET': image_data.download_data,
         'PUT': image_data.upload_data,
     },
+    '/v2/images/{image_id}/actions/deactivate': {'POST': image_actions.deactivate_image},
+    '/v2/images/{image_id}/actions/reactivate': {'POST': image_actions.reactivate_image},
+    '/v2/images/{image_id}/members': {'GET': members.list_members, 'POST': members.add_member},
+    '/v2/images/{image_id}/members/{member_id}': {
+        'GET': members.get_member,
+        'PUT': members.update_member,
+        'DELETE': members.delete_member,
+    },
+    '/v2/images/{image_id}/tags/{value}': {'PUT': tags.add_tag, 'DELETE': tags.delete_tag},
     '/v2/images/{image_id}/tasks': {'GET': image_tasks.list_tasks},
     '/v2/info/stores': {'GET': discovery.list_stores},
     '/v2/info/stores/detail': {'GET': discovery.list_stores_detail},

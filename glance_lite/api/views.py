@@ -7,6 +7,7 @@ import datetime
 from typing import Any
 
 from glance_lite.domain.image import Image
+from glance_lite.domain.member import Member
 from glance_lite.domain.task import Task
 
 #: Properties of the service's own that nobody sees.
@@ -56,6 +57,18 @@ def image(item: Image, direct_url: bool = False) -> dict[str, Any]:
         if direct_url:
             shown['direct_url'] = item.locations[0].url
     return shown
+
+
+def member(item: Member) -> dict[str, Any]:
+    """Return a member of an image as JSON data."""
+    return {
+        'member_id': item.member_id,
+        'image_id': item.image_id,
+        'status': item.status,
+        'created_at': time(item.created_at),
+        'updated_at': time(item.updated_at),
+        'schema': '/v2/schemas/member',
+    }
 
 
 def image_task(task: Task) -> dict[str, Any]:

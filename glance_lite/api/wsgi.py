@@ -112,7 +112,7 @@ class Application:
             if answer is None:
                 raise
             if answer.status >= 500:
-                LOG.warning('%s: %s', environ.get(fault.REQUEST_ID), error)
+                LOG.warning('%s: %s', environ.get(fault.REQUEST_ID), answer.cause or error)
             line, headers, content = fault.render(
                 environ, answer.status, answer.code, answer.message
             )

@@ -104,6 +104,11 @@ class _Phases:
 
     def show(self, task: Mapping[str, Any]) -> None:
         """Show a running import."""
+        waiting = task.get('progress')
+        if isinstance(waiting, Mapping) and waiting.get('phase') == 'waiting':
+            before = (_count(waiting.get('position')) or 1) - 1
+            self._display.wait(f'waiting, {before} before it' if before else 'waiting for a worker')
+            return
         progress = self._record_done(task)
         if not progress.get('phase'):
             waiting = task.get('status') == 'pending'

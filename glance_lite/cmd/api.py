@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import ipaddress
 import os
+import signal
 import socket
 import sys
 
@@ -14,29 +15,32 @@ from oslo_log import log
 
 from glance_lite import configuration, exceptions
 from glance_lite.cmd import conductor
+from glance_lite.cmd.reloading import Reloader, hold_hangups
 from glance_lite.middleware import identity
 from glance_lite.supervisor import EX_CONFIG, Stop, Supervisor
 
 LOG = log.getLogger(__name__)
 
+_PROGRAM = 'glance-lite-api'
 #: API workers at most when nobody said how many.
 _MOST_WORKERS = 4
 
 
 def main() -> int:
     """Run the service until SIGTERM or SIGINT; exit 78 when the configuration cannot be used."""
+    hold_hangups()
     conf = cfg.CONF
     args = sys.argv[1:]
     if args and not args[0].startswith('-'):
         args = ['--config-file', *args]  # glance-api CONFFILE, as it always was
     try:
-        configuration.load(conf, args)
+        configuration.load(conf, args, prog=_PROGRAM)
         log.setup(conf, 'glance-lite')
         require_safe_address(conf)
         check(conf)
-        return serve(conf)
+        return serve(conf, Reloader(conf, args, _PROGRAM))
     except exceptions.ConfigError as error:
-        print(f'glance-lite-api: {error}', file=sys.stderr)
+        print(f'{_PROGRAM}: {error}', file=sys.stderr)
         return EX_CONFIG
 
 
@@ -60,6 +64,7 @@ def check(conf: cfg.ConfigOpts) -> None:
     """Build everything once in a process of its own, so that what cannot work is told once.
 
     :raises ConfigError: it cannot work; the process has printed why.
+    :raises SystemExit: the process was killed, which tells nothing of the configuration.
     """
     pid = os.fork()
     if pid == 0:
@@ -70,11 +75,16 @@ def check(conf: cfg.ConfigOpts) -> None:
             sys.stderr.flush()
             os._exit(code)
     _, status = os.waitpid(pid, 0)
-    if os.waitstatus_to_exitcode(status) != 0:
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        name = signal.Signals(-code).name
+        print(f'{_PROGRAM}: the check of the configuration was ended by {name}.', file=sys.stderr)
+        raise SystemExit(os.EX_TEMPFAIL)
+    if code:
         raise exceptions.ConfigError('not started.')
 
 
-def serve(conf: cfg.ConfigOpts) -> int:
+def serve(conf: cfg.ConfigOpts, reloader: Reloader) -> int:
     """Bind the port, fork the processes and look after them until the end."""
     from glance_lite import server
 
@@ -86,9 +96,14 @@ def serve(conf: cfg.ConfigOpts) -> int:
         ) from error
     _share_modules(conf)
     supervisor = Supervisor(conf.api.graceful_shutdown_timeout + 15)
-    supervisor.add('api', lambda stop: _serve_requests(conf, listener, stop), worker_count(conf))
+    supervisor.add(
+        'api', lambda stop: _serve_requests(conf, listener, stop, reloader), worker_count(conf)
+    )
     if not conf.api_only:
-        supervisor.add('conductor', lambda stop: conductor.serve(conf, stop))
+        supervisor.add('conductor', lambda stop: conductor.serve(conf, stop, reloader))
+    reloader.guard(supervisor)
+    # each process has the socket: while one keeps it, connections are taken that nobody answers
+    supervisor.on_stop(lambda: listener.shutdown(socket.SHUT_RDWR))
     LOG.info('Listening on http://%s:%d', conf.bind_host, listener.getsockname()[1])
     return supervisor.run()
 
@@ -108,7 +123,9 @@ def _share_modules(conf: cfg.ConfigOpts) -> None:
     gc.freeze()  # a collection in a child then leaves the shared pages alone
 
 
-def _serve_requests(conf: cfg.ConfigOpts, listener: socket.socket, stop: Stop) -> int:
+def _serve_requests(
+    conf: cfg.ConfigOpts, listener: socket.socket, stop: Stop, reloader: Reloader
+) -> int:
     from glance_lite import deploy, server
 
     options = server.ServerOptions(
@@ -118,7 +135,10 @@ def _serve_requests(conf: cfg.ConfigOpts, listener: socket.socket, stop: Stop) -
         body_idle_timeout_seconds=conf.client_socket_timeout,
         graceful_shutdown_timeout_seconds=conf.api.graceful_shutdown_timeout,
     )
-    server.Server(deploy.loadapp(conf), listener, options).serve(stop)
+    services = deploy.build_services(conf)
+    app = deploy.loadapp(conf, services)
+    reloader.follow(services, stop.hangup)
+    server.Server(app, listener, options).serve(stop)
     return 0
 
 
@@ -130,11 +150,11 @@ def _try_to_build(conf: cfg.ConfigOpts) -> int:
         deploy.loadapp(conf)
         configuration.warn_of_unknown(conf)
     except exceptions.ConfigError as error:
-        print(f'glance-lite-api: {error}', file=sys.stderr)
+        print(f'{_PROGRAM}: {error}', file=sys.stderr)
         return EX_CONFIG
     except Exception as error:
         LOG.exception('The service cannot be built')
-        print(f'glance-lite-api: {type(error).__name__}: {error}', file=sys.stderr)
+        print(f'{_PROGRAM}: {type(error).__name__}: {error}', file=sys.stderr)
         return 1
     return 0
 

@@ -18,13 +18,13 @@ from typing import Any
 from oslo_log import log
 
 from glance_lite import exceptions
-from glance_lite.db import images, staged, tasks
+from glance_lite.db import flows, images, staged, tasks
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
 from glance_lite.domain import task as task_domain
 from glance_lite.image_import.flow import time_to_live
 from glance_lite.image_import.run import ImportRun
-from glance_lite.image_import.steps.complete_task import complete
+from glance_lite.image_import.steps.complete_task import complete, note_strays
 from glance_lite.remote.urls import mask_url
 from glance_lite.services import Services
 from glance_lite.stores import files
@@ -53,17 +53,17 @@ def explain(
         found = exceptions.ImportFailed(code, error.message)
     elif isinstance(error, exceptions.StoreNotFound):
         found = exceptions.ImportFailed('store_failed', error.message)
+    elif isinstance(error, OSError) and error.errno in files.NO_SPACE:
+        found = exceptions.ImportFailed('no_space', 'There is no space left for the image data.')
     elif plugin is not None:
         text = str(error) or type(error).__name__
         found = exceptions.ImportFailed('plugin_failed', text)
-    elif isinstance(error, OSError) and error.errno in files.NO_SPACE:
-        found = exceptions.ImportFailed('no_space', 'There is no space left for the image data.')
     else:
         found = exceptions.ImportFailed(
             'internal_error', 'The import failed for a fault of the service.'
         )
     message = safe(found.message)
-    if plugin is not None and plugin not in message:
+    if plugin is not None and plugin not in message and found.code not in _NOT_OF_PLUGINS:
         message = f"The plugin '{plugin}' {_VERB[found.refused]}: {message}"
     return {
         'code': found.code,
@@ -76,6 +76,8 @@ def explain(
     }
 
 
+#: Errors that are no plugin's fault, wherever they come.
+_NOT_OF_PLUGINS = ('cancelled', 'deadline_exceeded')
 _VERB = {True: 'refused the image', False: 'failed'}
 
 
@@ -88,7 +90,8 @@ def safe(text: str) -> str:
 
 def settle_success(services: Services, run: ImportRun) -> None:
     """See that an import whose flow ended well is recorded as such."""
-    complete(services.db, run, time_to_live(services))
+    if not run.is_settled:
+        complete(services.db, run, time_to_live(services))
     LOG.info('Import %s of image %s: done', run.task.task_id, run.image_id)
 
 
@@ -97,9 +100,11 @@ def is_published(services: Services, run: ImportRun) -> bool:
 
     Nothing of such an import may be undone, whatever was asked for since: its bytes are in use.
     """
+    if run.lease.gen == 1:
+        return False
     with services.db.reader() as session:
         try:
-            image = images.get(session, run.image_id)
+            image = images.get_bare(session, run.image_id)
         except exceptions.ImageNotFound:
             return False
     published = image.status in (domain.ACTIVE, domain.DEACTIVATED)
@@ -108,13 +113,7 @@ def is_published(services: Services, run: ImportRun) -> bool:
 
 def settle_published(services: Services, run: ImportRun) -> None:
     """Finish an import that :func:`is_published`: clear its staged data and record the success."""
-
-    def work(session: Session) -> None:
-        run.guard(session)
-        staged.delete(session, run.image_id)
-
-    services.staging.remove_all(run.image_id)
-    services.db.transact(work)
+    services.staging.remove_all(run.image_id, run.lease.check)
     settle_success(services, run)
 
 
@@ -129,13 +128,17 @@ def settle_failure(services: Services, run: ImportRun) -> None:
         error = explain(gone, run, error['phase'], error['plugin'])
     run.lease.check()
     kept = _kept_staged(services, run, error)
-    _remove_bytes(services, run, kept)
+    away = _remove_bytes(services, run, kept)
 
     def work(session: Session) -> None:
-        run.guard(session)
+        run.lease.end(session)
+        note_strays(session, run, run.task.plan['stores'] if run.lease.gen > 1 else away)
+        flows.forget(session, run.task.task_id)
         _release_image(session, run, error, keep=kept is not None)
         if kept is None:
             staged.delete(session, run.image_id)
+        elif run.task.plan['plugins']:
+            staged.update_facts(session, run.image_id, kept.facts | {'was_lent': True})
         tasks.finish(
             session,
             run.task.task_id,
@@ -147,7 +150,8 @@ def settle_failure(services: Services, run: ImportRun) -> None:
             plan=run.final_plan(),
         )
 
-    services.db.transact(work)
+    services.db.transact(work, done=run.lease.is_over)
+    run.is_settled = True
     LOG.warning(
         'Import %s of image %s: failed in %s: %s (%s)',
         run.task.task_id,
@@ -161,7 +165,7 @@ def settle_failure(services: Services, run: ImportRun) -> None:
 def _is_deleted(services: Services, run: ImportRun) -> bool:
     with services.db.reader() as session:
         try:
-            images.get(session, run.image_id)
+            images.get_bare(session, run.image_id)
         except exceptions.ImageNotFound:
             return True
     return False
@@ -187,17 +191,27 @@ def _was_written_to(services: Services, found: staged.Staged) -> bool:
     return (info.st_size, info.st_mtime_ns) != (found.facts['size'], found.facts['mtime_ns'])
 
 
-def _remove_bytes(services: Services, run: ImportRun, kept: staged.Staged | None) -> None:
+def _remove_bytes(services: Services, run: ImportRun, kept: staged.Staged | None) -> list[str]:
+    """Remove what the import left; return the stores that are away, and still have some."""
+    away = []
     for store_id in run.task.plan['stores']:
         if store_id in services.stores:
             try:
-                services.stores.get(store_id).discard_attempts(run.image_id)
-            except Exception:
+                services.stores.get(store_id).discard_attempts(
+                    run.image_id, confirm=run.lease.check
+                )
+            except Exception as error:
                 # the owner's answer does not wait for a store that is away
-                LOG.exception('Import %s: store %s still has data', run.task.task_id, store_id)
-    for name in services.staging.list_files(run.image_id):
+                LOG.warning(
+                    'Import %s: store %s still has data: %s', run.task.task_id, store_id, error
+                )
+                away.append(store_id)
+    names = services.staging.list_files(run.image_id)
+    run.lease.check()
+    for name in names:
         if kept is None or name != kept.file_name:
             services.staging.remove(name)
+    return away
 
 
 def _release_image(session: Session, run: ImportRun, error: dict[str, Any], keep: bool) -> None:

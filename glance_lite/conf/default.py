@@ -38,8 +38,12 @@ OPTS = [
         'public_endpoint',
         help='Base URL that clients use, for the links in answers. Unset: taken from the request.',
     ),
-    cfg.IntOpt('limit_param_default', default=25, min=1, help='Images in a page by default.'),
-    cfg.IntOpt('api_limit_max', default=1000, min=1, help='Images in a page at most.'),
+    cfg.IntOpt(
+        'limit_param_default', default=25, min=1, mutable=True, help='Images in a page by default.'
+    ),
+    cfg.IntOpt(
+        'api_limit_max', default=1000, min=1, mutable=True, help='Images in a page at most.'
+    ),
     cfg.IntOpt(
         'max_request_id_length',
         default=64,
@@ -51,6 +55,7 @@ OPTS = [
         'max_json_body_size',
         default=1024 * 1024,
         min=1024,
+        mutable=True,
         help='Bytes of a JSON request body at most.',
     ),
     cfg.IntOpt(
@@ -58,10 +63,24 @@ OPTS = [
         default=1 << 40,
         min=1,
         max=1 << 60,
+        mutable=True,
         help='Bytes of image data at most, for uploads, staging and downloads alike.',
     ),
-    cfg.IntOpt('image_property_quota', default=128, help='Properties of an image; below 0: any.'),
-    cfg.IntOpt('image_tag_quota', default=128, help='Tags of an image; below 0: any number.'),
+    cfg.IntOpt(
+        'image_property_quota',
+        default=128,
+        mutable=True,
+        help='Properties of an image; below 0: any.',
+    ),
+    cfg.IntOpt(
+        'image_tag_quota', default=128, mutable=True, help='Tags of an image; below 0: any number.'
+    ),
+    cfg.IntOpt(
+        'image_member_quota',
+        default=128,
+        mutable=True,
+        help='Projects with which an image is shared; below 0: any number.',
+    ),
     cfg.Opt(
         'hashing_algorithm',
         type=types.HashAlgorithm(),
@@ -76,6 +95,7 @@ OPTS = [
     cfg.BoolOpt(
         'show_image_direct_url',
         default=False,
+        mutable=True,
         help='Show where the data of an image rests (direct_url). It tells of the inside.',
     ),
     cfg.BoolOpt(
@@ -87,6 +107,7 @@ OPTS = [
         'enabled_import_methods',
         type=types.LooseList(item_type=cfg_types.String(choices=['glance-direct', 'web-download'])),
         default=['glance-direct', 'web-download'],
+        mutable=True,
         help='Import methods that users may choose.',
     ),
     cfg.StrOpt(

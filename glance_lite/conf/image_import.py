@@ -23,24 +23,68 @@ IMPORT = [
         'deadline',
         default=86400,
         min=1,
+        mutable=True,
         help='Seconds that one import may take from its request to its end.',
+    ),
+    cfg.IntOpt(
+        'idle_timeout',
+        default=600,
+        min=1,
+        mutable=True,
+        help='Seconds that a phase of an import may stand still, without another byte. Then the '
+        'import fails with the code stalled. Plugins have plugin_timeout.',
+    ),
+    cfg.IntOpt(
+        'plugin_timeout',
+        default=3600,
+        min=1,
+        mutable=True,
+        help='Seconds that an import plugin may work without reporting progress. Then it is left '
+        'alone, and the import fails with the code stalled.',
+    ),
+    cfg.IntOpt(
+        'max_per_project',
+        default=0,
+        min=0,
+        mutable=True,
+        help='Imports of one project that may run at once, on all conductors together; further '
+        'ones wait, and those of other projects pass them. 0: no limit.',
     ),
     cfg.IntOpt(
         'max_attempts',
         default=5,
         min=1,
+        mutable=True,
         help='How often conductors may start or resume an import before it fails.',
     ),
     cfg.IntOpt(
         'staged_ttl',
         default=86400,
         min=1,
+        mutable=True,
         help='Seconds that staged data waits for an import, or for another try of a failed one. '
         'Then the image returns to queued.',
+    ),
+    cfg.IntOpt(
+        'orphan_interval',
+        default=3600,
+        min=0,
+        mutable=True,
+        help='Seconds between two looks of a conductor for data in the stores that belongs to '
+        'nobody. 0: never.',
+    ),
+    cfg.IntOpt(
+        'orphan_grace',
+        default=86400,
+        min=60,
+        mutable=True,
+        help='Seconds for which data in a store that belongs to nobody is left alone, and so is a '
+        'staged file that is named after no image.',
     ),
     cfg.BoolOpt(
         'trace_plugins',
         default=False,
+        mutable=True,
         help='Log each call of a plugin with its arguments, at level DEBUG.',
     ),
 ]
@@ -50,6 +94,7 @@ TASK = [
         'task_time_to_live',
         default=48,
         min=1,
+        mutable=True,
         help='Hours that a finished task can still be read.',
     ),
     cfg.StrOpt(
@@ -142,29 +187,34 @@ IMAGE_FORMAT = [
             'ploop',
             'gpt',
         ],
+        mutable=True,
         help='Disk formats that an image may have.',
     ),
     cfg.Opt(
         'container_formats',
         type=types.LooseList(),
         default=['ami', 'ari', 'aki', 'bare', 'ovf', 'ova', 'docker', 'compressed'],
+        mutable=True,
         help='Container formats that an image may have.',
     ),
     cfg.BoolOpt(
         'require_image_format_match',
         default=True,
+        mutable=True,
         help='Refuse data whose content is of another format than disk_format says.',
     ),
     cfg.Opt(
         'gpt_safety_checks_nonfatal',
         type=types.LooseList(),
         default=[],
+        mutable=True,
         help='Safety checks of GPT partition tables that only warn.',
     ),
     cfg.Opt(
         'vmdk_allowed_types',
         type=types.LooseList(),
         default=['streamOptimized', 'monolithicSparse'],
+        mutable=True,
         help='VMDK create types that are accepted. Flat types can name files of the host.',
     ),
 ]

@@ -24,6 +24,7 @@ _opts: list[cfg.Opt] = [
         'allowed_schemes',
         type=conf_types.LooseList(),
         default=['http', 'https'],
+        mutable=True,
         help='URL schemes that may be fetched. Empty means http and https; the service speaks no '
         'other.',
     ),
@@ -31,6 +32,7 @@ _opts: list[cfg.Opt] = [
         'disallowed_schemes',
         type=conf_types.LooseList(),
         default=[],
+        mutable=True,
         help='URL schemes that are refused, even if allowed_schemes has them too, which gives a '
         'warning at start.',
     ),
@@ -38,6 +40,7 @@ _opts: list[cfg.Opt] = [
         'allowed_hosts',
         type=conf_types.LooseList(),
         default=[],
+        mutable=True,
         help='If not empty, only these hosts may be fetched from, and every other host is refused. '
         + _HOST_SYNTAX
         + ' An exact name, an address or a network that stands here may be private or loopback. A '
@@ -49,6 +52,7 @@ _opts: list[cfg.Opt] = [
         'disallowed_hosts',
         type=conf_types.LooseList(),
         default=[],
+        mutable=True,
         help='Hosts that are refused, whatever the other options allow. '
         + _HOST_SYNTAX
         + ' Addresses and networks are compared with every address that a name resolves to.',
@@ -57,6 +61,7 @@ _opts: list[cfg.Opt] = [
         'permitted_networks',
         type=conf_types.LooseList(),
         default=[],
+        mutable=True,
         help='Networks (CIDR) that may be fetched from although they are not public: private, '
         'loopback, link-local, shared (100.64.0.0/10), reserved or multicast. Without an entry '
         'here or in allowed_hosts all of them are refused, by the address that a name resolves '
@@ -66,6 +71,7 @@ _opts: list[cfg.Opt] = [
         'allowed_ports',
         type=conf_types.LooseList(types.Integer(1, 65535)),
         default=[80, 443],
+        mutable=True,
         help='Ports that may be fetched from, compared with the port of the URL or else with the '
         'default port of its scheme. Empty allows every port.',
     ),
@@ -73,6 +79,7 @@ _opts: list[cfg.Opt] = [
         'disallowed_ports',
         type=conf_types.LooseList(types.Integer(1, 65535)),
         default=[],
+        mutable=True,
         help='Ports that are refused, even if allowed_ports has them too, which gives a warning at '
         'start.',
     ),
@@ -80,6 +87,7 @@ _opts: list[cfg.Opt] = [
         'resolve_timeout',
         default=5.0,
         min=0.1,
+        mutable=True,
         help='Seconds to wait for the addresses of a host name. A name without an answer by then '
         'is refused.',
     ),

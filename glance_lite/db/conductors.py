@@ -20,13 +20,11 @@ def check_in(session: Session, name: str, host: str, areas: list[str]) -> None:
         session.execute(_TABLE.insert().values(name=name, host=host, started_ms=now_ms(), **values))
 
 
-def check_out(session: Session, name: str) -> None:
-    """Tell that a conductor has ended."""
-    session.execute(_TABLE.delete().where(_TABLE.c.name == name))
-
-
 def live_areas(session: Session, within_ms: int) -> set[str]:
-    """Return the staging areas that a conductor seen in the last ``within_ms`` reaches."""
+    """Return the staging areas that a conductor seen in the last ``within_ms`` reaches.
+
+    One that ended is counted too: it may be starting again.
+    """
     rows = session.scalars(sa.select(_TABLE.c.areas).where(_TABLE.c.seen_ms > now_ms() - within_ms))
     return {area for row in rows for area in json.loads(row)}
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections and transactions, the same on SQLite, PostgreSQL and MariaDB.
+"""Transactions, the same on SQLite, PostgreSQL and MariaDB, and what they do in times of trouble.
 
-Schema and queries are elsewhere in this room.
+How connections are made, schema and queries are elsewhere in this room.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import itertools
-import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -19,20 +19,24 @@ import sqlalchemy as sa
 from oslo_config import cfg
 from oslo_db import exception as db_exception
 from oslo_db import options as db_options
-from oslo_db.sqlalchemy import engines, exc_filters
 from sqlalchemy.ext import compiler
 
-from glance_lite import exceptions
+from glance_lite.db import connecting, trouble
+from glance_lite.db.trouble import Trouble
 
 #: What a function of this room takes first: a connection with an open transaction.
 Session = sa.Connection
 
 _T = TypeVar('_T')
 
+#: Seconds that a transaction waits for a database that is away, or that prefers others.
+PATIENCE_SECONDS = 8.0
+#: Threads that may wait so at once: the others must still be able to say that the service lives.
+MOST_WAITING = 16
 #: How often a transaction is tried that loses deadlocks.
-DEADLOCK_ATTEMPTS = 8
-#: Seconds that a SQLite writer waits for another before it gives up.
-SQLITE_BUSY_SECONDS = 30
+MOST_ATTEMPTS = 10
+#: How often something is read under which the connection breaks.
+READ_ATTEMPTS = 3
 
 
 class now_ms(sa.sql.functions.GenericFunction[int]):
@@ -58,6 +62,32 @@ def _now_mysql(element: Any, comp: Any, **kw: Any) -> str:
     return 'CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)'
 
 
+class utc_in(sa.sql.functions.GenericFunction[datetime.datetime]):
+    """The time in so many seconds by the database's clock, in UTC as the tables keep it."""
+
+    type = sa.DateTime()
+    inherit_cache = True
+
+
+@compiler.compiles(utc_in, 'sqlite')
+def _utc_sqlite(element: Any, comp: Any, **kw: Any) -> str:
+    seconds = comp.process(element.clauses, **kw)
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', ({seconds}) || ' seconds') || '000')"
+
+
+@compiler.compiles(utc_in, 'postgresql')
+def _utc_postgresql(element: Any, comp: Any, **kw: Any) -> str:
+    seconds = comp.process(element.clauses, **kw)
+    return f"((clock_timestamp() AT TIME ZONE 'UTC') + ({seconds}) * interval '1 second')"
+
+
+@compiler.compiles(utc_in, 'mysql')
+@compiler.compiles(utc_in, 'mariadb')
+def _utc_mysql(element: Any, comp: Any, **kw: Any) -> str:
+    seconds = comp.process(element.clauses, **kw)
+    return f'(UTC_TIMESTAMP(6) + INTERVAL ({seconds}) SECOND)'
+
+
 def utcnow() -> datetime.datetime:
     """Return the time in UTC without a zone, as the tables keep it."""
     return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
@@ -69,12 +99,17 @@ def current_ms(session: Session) -> int:
 
 
 class Database:
-    """One database and its connection pool. Threads may share it; processes may not."""
+    """One database and its connection pool. Threads may share it; processes may not.
+
+    A database that is away is waited for, for some seconds, before a transaction begins: its
+    restart costs a pause. What breaks later is raised, but :meth:`transact` begins again.
+    """
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         #: The same pool, whose transactions take SQLite's write lock when they begin.
         self.write_engine = engine.execution_options(begin_immediate=True)
+        self._waiters = threading.BoundedSemaphore(MOST_WAITING)
 
     @classmethod
     def from_conf(cls, conf: cfg.ConfigOpts) -> Database:
@@ -82,26 +117,7 @@ class Database:
 
         :raises ConfigError: a server cannot be reached, or refuses.
         """
-        group = conf.database
-        if sa.make_url(group.connection).get_backend_name() == 'sqlite':
-            return cls(_sqlite_engine(group.connection))
-        try:
-            engine = engines.create_engine(
-                group.connection,
-                max_pool_size=group.max_pool_size,
-                max_overflow=group.max_overflow,
-                pool_timeout=group.pool_timeout,
-                connection_recycle_time=group.connection_recycle_time,
-                max_retries=group.max_retries,
-                retry_interval=group.retry_interval,
-                mysql_sql_mode=group.mysql_sql_mode,
-            )
-        except db_exception.DBError as error:
-            raise unusable(error) from error
-        if engine.dialect.name in ('mysql', 'mariadb'):
-            sa.event.listen(engine, 'connect', _read_committed)
-            engine.dispose()  # connections made before are not set so
-        return cls(engine)
+        return cls(connecting.make_engine(conf.database))
 
     @property
     def is_embedded(self) -> bool:
@@ -111,45 +127,109 @@ class Database:
     @contextlib.contextmanager
     def reader(self) -> Iterator[Session]:
         """Open a transaction that only reads."""
-        with self.engine.connect() as session:
+        with _leaving(self._connect(self.engine, PATIENCE_SECONDS)) as session:
             yield session
+
+    def read(self, work: Callable[[Session], _T]) -> _T:
+        """Return ``work(session)`` of a reading transaction, begun again if its connection breaks.
+
+        ``work`` may therefore run several times.
+        """
+        for attempt in itertools.count(1):
+            session = self._connect(self.engine, PATIENCE_SECONDS)
+            try:
+                with _leaving(session):
+                    return work(session)
+            except Exception as error:
+                if trouble.trouble_of(error) is not Trouble.AWAY or attempt == READ_ATTEMPTS:
+                    raise
+        raise AssertionError('unreachable')
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[Session]:
         """Open a transaction; commit at the end of the block, roll back if it raises."""
-        with self.write_engine.begin() as session:
+        with self._connect(self.write_engine, PATIENCE_SECONDS) as session, session.begin():
             yield session
 
-    def transact(self, work: Callable[[Session], _T]) -> _T:
-        """Return ``work(session)`` of a writing transaction, begun again if it lost a deadlock.
+    def transact(
+        self,
+        work: Callable[[Session], _T],
+        *,
+        done: Callable[[Session], bool] | None = None,
+        patience: float = PATIENCE_SECONDS,
+    ) -> _T:
+        """Return ``work(session)`` of a writing transaction, begun again after trouble.
 
         ``work`` may therefore run several times and must change nothing outside the session.
+
+        :param done: tells whether the work was committed; asked when the answer was lost.
+        :param patience: seconds that trouble may last.
+        :raises CommitUnknown: the answer to the commit was lost, and there is no ``done``.
         """
+        began = time.monotonic()
         for attempt in itertools.count(1):
+            sent = False
+            session = self._connect(self.write_engine, patience)
             try:
-                with self.writer() as session:
-                    return work(session)
-            except db_exception.DBDeadlock:
-                if attempt == DEADLOCK_ATTEMPTS:
-                    raise
-                time.sleep(random.uniform(0.005, 0.02) * 2**attempt)
+                with session, session.begin():
+                    result = work(session)
+                    sent = True
+                return result
+            except Exception as error:
+                kind = trouble.trouble_of(error)
+                failed = error
+            lost = sent and isinstance(failed, db_exception.DBConnectionError)
+            if lost and self._is_done(done, failed, patience):
+                return result
+            if (
+                kind not in (Trouble.AWAY, Trouble.BUSY)
+                or attempt == MOST_ATTEMPTS
+                or time.monotonic() - began > patience
+            ):
+                raise failed
+            time.sleep(random.uniform(0.005, 0.02) * 2 ** min(attempt, 8))
         raise AssertionError('unreachable')
 
     def dispose(self) -> None:
         """Close all pooled connections."""
         self.engine.dispose()
 
+    def _is_done(
+        self, done: Callable[[Session], bool] | None, failed: Exception, patience: float
+    ) -> bool:
+        """Look whether a commit took place whose answer was lost."""
+        if done is None:
+            raise trouble.CommitUnknown(failed) from failed
+        try:
+            with _leaving(self._connect(self.engine, patience)) as session:
+                return done(session)
+        except (sa.exc.SQLAlchemyError, db_exception.DBError) as error:
+            raise trouble.CommitUnknown(error) from failed
 
-def unusable(error: db_exception.DBError) -> exceptions.ConfigError:
-    """Return the error of a start without its database: what the driver said, and no URL."""
-    cause: BaseException = error
-    while True:
-        inner = getattr(cause, 'inner_exception', None) or getattr(cause, 'orig', None)
-        if not isinstance(inner, BaseException) or inner is cause:
-            break
-        cause = inner
-    said = ' '.join(str(cause).split())
-    return exceptions.ConfigError(f'The database of [database] connection cannot be used: {said}')
+    def _connect(self, engine: sa.Engine, patience: float) -> sa.Connection:
+        """Return a connection, waiting for a database that is away."""
+        try:
+            return engine.connect()
+        except Exception as error:
+            if trouble.trouble_of(error) is None or isinstance(error, sa.exc.TimeoutError):
+                raise
+            # those with much patience hold what cannot be got again
+            limited = patience <= PATIENCE_SECONDS
+            if limited and not self._waiters.acquire(blocking=False):
+                raise
+        try:
+            return _wait_for(engine, patience)
+        finally:
+            if limited:
+                self._waiters.release()
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Tell whether an error, or what caused it, means that the database is away, busy or full.
+
+    The same work may then succeed later; a fault of the work itself would be the same again.
+    """
+    return trouble.trouble_of(error) is not None
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
@@ -159,49 +239,29 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
         'connection', 'sqlite:////var/lib/glance-lite/glance-lite.sqlite', group='database'
     )
     conf.set_default('max_retries', 10, group='database')
+    # to open a connection costs more than a request: keep those that a busy process uses, and let
+    # what needs more than that wait. Five processes get along with PostgreSQL's own default.
+    conf.set_default('max_pool_size', 16, group='database')
+    conf.set_default('max_overflow', 4, group='database')
 
 
-def _read_committed(connection: Any, record: Any) -> None:
-    """Lock the rows that are there and no gaps between them, as PostgreSQL does."""
-    with contextlib.closing(connection.cursor()) as cursor:
-        cursor.execute('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
-
-
-def _make_directory(path: str) -> None:
+@contextlib.contextmanager
+def _leaving(session: sa.Connection) -> Iterator[Session]:
+    """Close a session that wrote nothing: that its connection breaks at the end does no harm."""
     try:
-        os.makedirs(path or '.', mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise exceptions.ConfigError(
-            f'[database] connection: the directory {path} cannot be made: {error.strerror}.'
-        ) from error
+        yield session
+    finally:
+        with contextlib.suppress(sa.exc.SQLAlchemyError, db_exception.DBError):
+            session.close()
 
 
-def _sqlite_engine(url: str) -> sa.Engine:
-    path = sa.make_url(url).database
-    memory = path in (None, '', ':memory:')
-    if path and not memory:
-        _make_directory(os.path.dirname(path))
-    options: dict[str, Any] = {'connect_args': {'timeout': SQLITE_BUSY_SECONDS}}
-    if memory:
-        options['poolclass'] = sa.StaticPool
-        options['connect_args']['check_same_thread'] = False
-    else:
-        options['pool_size'] = 20
-        options['max_overflow'] = 80
-    engine = sa.create_engine(url, **options)
-
-    @sa.event.listens_for(engine, 'connect')
-    def _prepare(connection: Any, record: Any) -> None:
-        # transactions are begun below, as the driver's own begin starts too late to lock
-        connection.isolation_level = None
-        for pragma in ('journal_mode=wal', 'synchronous=normal', 'foreign_keys=on'):
-            connection.execute(f'PRAGMA {pragma}')
-
-    @sa.event.listens_for(engine, 'begin')
-    def _begin(connection: sa.Connection) -> None:
-        # a writer that begins by reading would be refused, not queued, behind another writer
-        immediate = connection.get_execution_options().get('begin_immediate')
-        connection.exec_driver_sql('BEGIN IMMEDIATE' if immediate else 'BEGIN')
-
-    exc_filters.register_engine(engine)
-    return engine
+def _wait_for(engine: sa.Engine, patience: float) -> sa.Connection:
+    until = time.monotonic() + patience
+    for attempt in itertools.count():
+        time.sleep(random.uniform(0.5, 1.0) * min(1.0, 0.05 * 2**attempt))
+        try:
+            return engine.connect()
+        except Exception as error:
+            if trouble.trouble_of(error) is None or time.monotonic() > until:
+                raise
+    raise AssertionError('unreachable')

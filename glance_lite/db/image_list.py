@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from glance_lite import exceptions
-from glance_lite.db import images, models
+from glance_lite.db import images, members, models
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
 from glance_lite.domain.image_query import Filter, ImageQuery
@@ -39,30 +39,70 @@ def list_page(
 
     :raises InvalidRequest: the marker is no image that the caller sees.
     """
-    conditions = [_TABLE.c.deleted.is_(False), *_visible(query.visibility, project_id, is_admin)]
+    # not IS false, for which MariaDB leaves its indexes alone
+    conditions = [_TABLE.c.deleted == sa.false()]
     conditions += [_condition(each) for each in query.filters]
     conditions += [_has_tag(tag) for tag in query.tags]
     if query.marker is not None:
         conditions.append(_behind(session, query, project_id, is_admin))
     if not query.limit:
         return [], False
-    order = [
-        _key(name).desc() if descending else _key(name).asc() for name, descending in query.sort
-    ]
-    rows = session.execute(
-        sa.select(_TABLE).where(*conditions).order_by(*order).limit(query.limit + 1)
-    ).all()
+    ways = _ways(query, project_id, is_admin)
+    rows = session.execute(_select(query, conditions, ways)).all() if ways else []
     return images.load(session, rows[: query.limit]), len(rows) > query.limit
 
 
-def _visible(visibility: str | None, project_id: str | None, is_admin: bool) -> list[Any]:
-    column = _TABLE.c.visibility
-    wanted = [] if visibility in (None, 'all') else [column == visibility]
+def _select(query: ImageQuery, conditions: list[Any], ways: list[list[Any]]) -> sa.Select[Any]:
+    """Select the first of the images that are found on any of the ways.
+
+    Each way is a select of its own with the order and the limit of the page, as databases follow
+    an index in its order only where no OR offers them several.
+    """
+    if len(ways) == 1:
+        return _first(query, sa.select(_TABLE).where(*conditions, *ways[0]))
+    firsts = [
+        _first(query, sa.select(_TABLE.c.id).where(*conditions, *way)).subquery() for way in ways
+    ]
+    found = sa.union_all(*(sa.select(first.c.id) for first in firsts)).subquery()
+    return _first(query, sa.select(_TABLE).join(found, found.c.id == _TABLE.c.id))
+
+
+def _first(query: ImageQuery, select: sa.Select[Any]) -> sa.Select[Any]:
+    order = [
+        _key(name).desc() if descending else _key(name).asc() for name, descending in query.sort
+    ]
+    return select.order_by(*order).limit(query.limit + 1)
+
+
+def _ways(query: ImageQuery, project_id: str | None, is_admin: bool) -> list[list[Any]]:
+    """Return the ways on which a caller sees images; no image is on two of them."""
+    wanted, column = query.visibility, _TABLE.c.visibility
+    if is_admin and wanted is not None:
+        return [[] if wanted == 'all' else [column == wanted]]
+    mine = _TABLE.c.owner == project_id
     if is_admin:
-        return wanted
-    open_to_all = ('public', 'community') if visibility in ('all', 'community') else ('public',)
-    mine = sa.false() if project_id is None else _TABLE.c.owner == project_id
-    return [*wanted, sa.or_(column.in_(open_to_all), mine)]
+        others = [column != 'community']
+        return [others] if project_id is None else [others, [column == 'community', mine]]
+    seen_by_all = {None: ('public',), 'all': ('public', 'community')}.get(wanted, (wanted,))
+    ways = [[column == each] for each in seen_by_all if each in ('public', 'community')]
+    if project_id is None or wanted in ('public', 'community'):
+        return ways
+    own = column.not_in(seen_by_all) if wanted in (None, 'all') else column == wanted
+    ways.append([mine, own])
+    if wanted != 'private':
+        is_other = sa.or_(_TABLE.c.owner != project_id, _TABLE.c.owner.is_(None))
+        shared = _TABLE.c.id.in_(_shared(query, project_id))
+        ways.append([column == 'shared', shared, is_other])
+    return ways
+
+
+def _shared(query: ImageQuery, project_id: str) -> Any:
+    """Select the ids of the images that others share with a project."""
+    side = models.image_members
+    found = sa.select(side.c.image_id).where(side.c.member_id == project_id)
+    if query.member_status is not None:
+        found = found.where(side.c.status == query.member_status)
+    return found
 
 
 def _condition(wanted: Filter) -> Any:
@@ -95,7 +135,7 @@ def _behind(session: Session, query: ImageQuery, project_id: str | None, is_admi
         marker = images.get(session, query.marker)
     except exceptions.ImageNotFound:
         marker = None
-    if marker is None or not domain.is_visible_to(marker, project_id, is_admin):
+    if marker is None or not members.can_see(session, marker, project_id, is_admin):
         raise exceptions.InvalidRequest('The query parameter marker is not the id of an image.')
     alternatives = []
     equal: list[Any] = []

@@ -83,6 +83,21 @@ image_tags = sa.Table(
     **OPTIONS,
 )
 
+#: The projects with which images are shared, and what they answered.
+image_members = sa.Table(
+    'image_members',
+    METADATA,
+    sa.Column(
+        'image_id', sa.String(36), sa.ForeignKey('images.id', ondelete='CASCADE'), primary_key=True
+    ),
+    sa.Column('member_id', sa.String(255), primary_key=True),
+    sa.Column('status', sa.String(16), nullable=False),
+    sa.Column('created_at', TIME, nullable=False),
+    sa.Column('updated_at', TIME, nullable=False),
+    sa.Index('ix_image_members_member_id', 'member_id', 'status', 'image_id'),
+    **OPTIONS,
+)
+
 image_locations = sa.Table(
     'image_locations',
     METADATA,
@@ -155,6 +170,7 @@ tasks = sa.Table(
 
 #: The job board: one row for each import that is not finished. ``uuid`` is the task's id.
 #: ``gen`` grows with each claim and is the fencing token; ``progress`` is renewed with the lease.
+#: ``project`` is whose import it is, to share the conductors out.
 jobs = sa.Table(
     'jobs',
     METADATA,
@@ -163,11 +179,31 @@ jobs = sa.Table(
     sa.Column('name', sa.String(255), nullable=False),
     sa.Column('details', TEXT, nullable=False),
     sa.Column('area', sa.String(36)),
+    sa.Column('project', sa.String(255)),
     sa.Column('created_ms', sa.BigInteger(), nullable=False),
     sa.Column('owner', sa.String(255)),
     sa.Column('expires_ms', sa.BigInteger()),
     sa.Column('gen', sa.BigInteger(), nullable=False),
     sa.Column('progress', TEXT),
+    sa.Index('ix_jobs_project', 'project'),
+    **OPTIONS,
+)
+
+#: Stored data that no image owns any more, and that is not known to be removed: noted in the
+#: transaction that takes it from its image, gone when the store has said that it is. An empty
+#: ``url`` means whatever attempts at the image left. ``attempts`` is the right to try, by
+#: compare-and-set; ``due_ms`` may lie far ahead.
+removals = sa.Table(
+    'removals',
+    METADATA,
+    sa.Column('id', SEQUENCE, primary_key=True, autoincrement=True),
+    sa.Column('image_id', sa.String(36), nullable=False),
+    sa.Column('store', sa.String(255), nullable=False),
+    sa.Column('url', TEXT, nullable=False),
+    sa.Column('due_ms', sa.BigInteger(), nullable=False),
+    sa.Column('attempts', sa.Integer(), nullable=False),
+    sa.Index('ix_removals_due_ms', 'due_ms'),
+    sa.Index('ix_removals_image_id', 'image_id'),
     **OPTIONS,
 )
 

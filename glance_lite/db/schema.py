@@ -6,7 +6,9 @@ The steps themselves are in ``migrations/versions``.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 import sqlalchemy as sa
 from alembic import command
@@ -16,7 +18,8 @@ from alembic.script import ScriptDirectory
 from oslo_db import exception as db_exception
 
 from glance_lite import exceptions
-from glance_lite.db.engine import Database, unusable
+from glance_lite.db.connecting import unusable
+from glance_lite.db.engine import Database
 
 VERSION_TABLE = 'alembic_version'
 _DIRECTORY = os.path.join(os.path.dirname(__file__), 'migrations')
@@ -44,13 +47,9 @@ def sync(db: Database) -> str:
     """
     config = Config()
     config.set_main_option('script_location', _DIRECTORY.replace('%', '%%'))
-    with db.write_engine.begin() as connection:
-        _lock(connection)
+    with _one_at_a_time(db), db.write_engine.begin() as connection:
         config.attributes['connection'] = connection
-        try:
-            command.upgrade(config, 'head')
-        finally:
-            _unlock(connection)
+        command.upgrade(config, 'head')
     return head()
 
 
@@ -61,7 +60,7 @@ def require_current(db: Database) -> None:
     """
     try:
         found, wanted = current(db), head()
-    except db_exception.DBError as error:
+    except (sa.exc.DBAPIError, db_exception.DBError) as error:
         raise unusable(error) from error
     if found == wanted:
         return
@@ -74,13 +73,23 @@ def require_current(db: Database) -> None:
     )
 
 
-def _lock(connection: sa.Connection) -> None:
-    if connection.dialect.name == 'postgresql':
-        connection.exec_driver_sql('SELECT pg_advisory_xact_lock(7023214)')
-    elif connection.dialect.name in ('mysql', 'mariadb'):
-        connection.exec_driver_sql("SELECT GET_LOCK('glance_lite_schema', 600)")
+@contextlib.contextmanager
+def _one_at_a_time(db: Database) -> Iterator[None]:
+    """Keep other processes from changing the schema until the block has committed."""
+    if db.is_embedded:
+        yield
+        return
+    take, give = _LOCKS[db.engine.dialect.name == 'postgresql']
+    with db.engine.connect() as connection:
+        connection.exec_driver_sql(take)
+        try:
+            yield
+        finally:
+            connection.exec_driver_sql(give)
 
 
-def _unlock(connection: sa.Connection) -> None:
-    if connection.dialect.name in ('mysql', 'mariadb'):
-        connection.exec_driver_sql("SELECT RELEASE_LOCK('glance_lite_schema')")
+#: How a lock that outlives transactions is taken and given back: MariaDB and MySQL, PostgreSQL.
+_LOCKS = (
+    ("SELECT GET_LOCK('glance_lite_schema', 600)", "SELECT RELEASE_LOCK('glance_lite_schema')"),
+    ('SELECT pg_advisory_lock(7023214)', 'SELECT pg_advisory_unlock(7023214)'),
+)

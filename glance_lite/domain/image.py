@@ -142,7 +142,7 @@ def may_follow(old: str, new: str) -> bool:
 
 
 def is_visible_to(image: Image, project_id: str | None, is_admin: bool) -> bool:
-    """Tell whether a project can see the image at all (without looking at memberships)."""
+    """Tell whether a project can see the image without being a member of it."""
     if is_admin or image.visibility in ('public', 'community'):
         return True
     return image.owner is not None and image.owner == project_id

@@ -12,7 +12,7 @@ from oslo_utils import timeutils
 
 from glance_lite import exceptions
 from glance_lite.domain import image as domain
-from glance_lite.domain import text
+from glance_lite.domain import member, text
 
 SORT_KEYS = (
     'name',
@@ -42,7 +42,7 @@ _TEXT_COLUMNS = frozenset(
     }
 )
 _TIME_OPS = ('gt', 'gte', 'lt', 'lte', 'eq', 'neq')
-_MEMBER_STATUSES = ('accepted', 'pending', 'rejected', 'all')
+_MEMBER_STATUSES = (*member.STATUSES, 'all')
 _MAX_INT = 2**63 - 1
 
 
@@ -61,7 +61,10 @@ class Filter:
 
 @dataclasses.dataclass(frozen=True)
 class ImageQuery:
-    """A listing. ``visibility`` None: what the caller sees but for community images of others."""
+    """A listing. ``visibility`` None: what the caller sees but for community images of others.
+
+    ``member_status`` chooses among the images that others share with the caller; None for all.
+    """
 
     limit: int
     marker: str | None = None
@@ -69,6 +72,7 @@ class ImageQuery:
     filters: tuple[Filter, ...] = ()
     tags: tuple[str, ...] = ()
     visibility: str | None = None
+    member_status: str | None = member.ACCEPTED
 
 
 def parse(params: Iterable[tuple[str, str]], default_limit: int, max_limit: int) -> ImageQuery:
@@ -92,6 +96,7 @@ def parse(params: Iterable[tuple[str, str]], default_limit: int, max_limit: int)
         else:
             filters.append(_parse_filter(name, value))
     _require_choice(single, 'member_status', _MEMBER_STATUSES)
+    member_status = single.get('member_status', member.ACCEPTED)
     visibility = single.get('visibility')
     if single.get('marker') and not text.is_uuid(single['marker']):
         raise _wrong('marker', 'must be the id of an image')
@@ -105,6 +110,7 @@ def parse(params: Iterable[tuple[str, str]], default_limit: int, max_limit: int)
         filters=tuple(filters),
         tags=tuple(tags),
         visibility=visibility,
+        member_status=None if member_status == 'all' else member_status,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from glance_lite import exceptions
 from glance_lite.domain import image as domain
+from glance_lite.domain import text
 
 #: Attributes that a request may write, beside custom properties.
 WRITABLE = (
@@ -46,6 +47,16 @@ def require_property_name(name: str) -> None:
         raise exceptions.InvalidRequest(
             f'The name of a custom property has 1 to {NAME_LENGTH} characters.'
         )
+
+
+def require_tag(value: str) -> None:
+    """Raise unless an image may have this tag.
+
+    :raises InvalidRequest: it is empty, too long, or has a character that cannot be kept.
+    """
+    if not 1 <= len(value) <= NAME_LENGTH:
+        raise exceptions.InvalidRequest(f'A tag has 1 to {NAME_LENGTH} characters.')
+    text.require_plain(value, 'The tag')
 
 
 def require_formats(image: domain.Image, error: type[exceptions.GlanceLiteError]) -> None:

@@ -47,3 +47,17 @@ class Task:
     created_at: datetime.datetime | None = None
     updated_at: datetime.datetime | None = None
     expires_at: datetime.datetime | None = None
+
+
+def waiting(position: int) -> dict[str, Any]:
+    """Return the progress of an import that no conductor has begun; 1 is next in the queue."""
+    return {
+        'phase': 'waiting',
+        'plugin': None,
+        'bytes_done': 0,
+        'bytes_total': None,
+        'percent': None,
+        'attempt': 0,
+        'phases': [],
+        'position': position,
+    }

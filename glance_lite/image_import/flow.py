@@ -52,7 +52,7 @@ def build_flow(services: Services, run: ImportRun) -> ImportFlow:
     flow.add(
         ConfirmClaim(run, services.db),
         methods.stage(services, run),
-        VerifyStaged(run, services.db, rules),
+        VerifyStaged(run, rules),
     )
     plugin_of = _add_plugins(flow, services, run)
     flow.add(
@@ -62,7 +62,7 @@ def build_flow(services: Services, run: ImportRun) -> ImportFlow:
             for number, store in enumerate(stores)
         ),
         ActivateImage(run, services.db, services.stores, len(stores)),
-        DeleteStaged(run, services.db, services.staging),
+        DeleteStaged(run, services.staging),
         CompleteTask(run, services.db, time_to_live(services)),
     )
     return ImportFlow(flow, plugin_of)

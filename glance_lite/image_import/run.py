@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Any
 
 from glance_lite import exceptions
-from glance_lite.db.engine import Session
+from glance_lite.db.engine import Session, is_outage
 from glance_lite.domain.task import Task
 from glance_lite.jobs.lease import Lease
 from glance_lite.remote.urls import mask_url
@@ -33,12 +32,22 @@ class ImportRun:
         self.plugin: str | None = None
         self.bytes_done = 0
         self.bytes_total: int | None = None
+        #: Grows with each sign of life that moves no bytes.
+        self.activity = 0
+        #: Why the import fails, as the owner reads it; None while all is well.
+        self.error: dict[str, Any] | None = task.error
+        #: Whether something of the flow may be in the database, to be removed at the end.
+        self.is_persisted = lease.gen > 1
+        #: Whether the last word on this import is written, and its job gone.
+        self.is_settled = False
+        #: Why the attempt is to end, once somebody wants that, and since when.
+        self.stop_reason: exceptions.GlanceLiteError | None = None
+        self.stop_asked_at: float | None = None
+        #: When a step has heard it, or the import has failed anyhow, and is being undone.
+        self.stop_heard_at = None if task.error is None else time.monotonic()
         self._phases: list[dict[str, Any]] = []
         self._entered_at = time.monotonic()
-        self.error: dict[str, Any] | None = task.error
         self._ends_at = None if seconds_left is None else time.monotonic() + seconds_left
-        self._cancelled = threading.Event()
-        self._handed_over = threading.Event()
 
     def enter(self, phase: str, plugin: str | None = None) -> None:
         """Note that a step begins, and that the one before it is done."""
@@ -50,6 +59,7 @@ class ImportRun:
             self._entered_at = time.monotonic()
         self.phase, self.plugin = phase, plugin
         self.bytes_done, self.bytes_total = 0, None
+        self.activity += 1
 
     def advance(self, count: int) -> None:
         """Count bytes, and raise if the import must not go on."""
@@ -61,34 +71,54 @@ class ImportRun:
 
         :raises LeaseLost: another conductor has it, or is to take it over.
         :raises ImportCancelled: its owner or the deletion of the image ended it.
-        :raises ImportFailed: its deadline has passed.
+        :raises ImportFailed: its deadline has passed, or it stood still for too long.
         """
-        if self._handed_over.is_set():
-            raise exceptions.LeaseLost('handed over')
         self.lease.check()
-        if self._cancelled.is_set():
-            raise exceptions.ImportCancelled('The import was cancelled.')
-        if self._ends_at is not None and time.monotonic() > self._ends_at:
-            raise exceptions.ImportFailed(
-                'deadline_exceeded', 'The import took longer than the service permits.'
-            )
+        if self.is_late:
+            self.stop(late())
+        if self.stop_reason is not None:
+            self.stop_heard_at = self.stop_heard_at or time.monotonic()
+            raise self.stop_reason
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the deadline has passed."""
+        return self._ends_at is not None and time.monotonic() > self._ends_at
 
     def guard(self, session: Session) -> None:
         """Prove in a transaction that this attempt holds the import, see :meth:`Lease.guard`."""
         self.lease.guard(session)
+
+    def give_way(self, error: BaseException) -> None:
+        """Leave the import to another attempt if the database is what failed, and not the import.
+
+        :raises LeaseLost: it is.
+        """
+        if is_outage(error):
+            raise exceptions.AttemptInterrupted(str(error)) from error
 
     def final_plan(self) -> dict[str, Any]:
         """Return the plan as it is kept when the import is over: without secrets of the URI."""
         uri = self.task.plan.get('uri')
         return self.task.plan | {'uri': None if uri is None else mask_url(uri)}
 
+    def stop(self, reason: exceptions.GlanceLiteError) -> None:
+        """Make the next checkpoint raise ``reason``; the first one counts."""
+        if self.stop_reason is None:
+            self.stop_reason, self.stop_asked_at = reason, time.monotonic()
+
+    def fail(self, error: dict[str, Any]) -> None:
+        """Note why the import fails: from here on it is only undone."""
+        self.error = error
+        self.stop_heard_at = self.stop_heard_at or time.monotonic()
+
     def cancel(self) -> None:
         """Make the next checkpoint raise :class:`ImportCancelled`."""
-        self._cancelled.set()
+        self.stop(exceptions.ImportCancelled('The import was cancelled.'))
 
     def hand_over(self) -> None:
         """Make the next checkpoint leave the import, as it is, to another conductor."""
-        self._handed_over.set()
+        self.lease.lose()
 
     def progress(self) -> dict[str, Any]:
         """Return what the owner sees: phase, plugin, bytes done and in all, percent of the phase.
@@ -106,3 +136,10 @@ class ImportRun:
             'attempt': self.task.attempts,
             'phases': list(self._phases),
         }
+
+
+def late() -> exceptions.ImportFailed:
+    """Return the error of an import whose deadline has passed."""
+    return exceptions.ImportFailed(
+        'deadline_exceeded', 'The import took longer than the service permits.'
+    )

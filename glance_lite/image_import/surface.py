@@ -17,7 +17,7 @@ from oslo_log import log
 
 from glance_lite import exceptions
 from glance_lite.context import RequestContext
-from glance_lite.db import images, tasks
+from glance_lite.db import images, members, tasks
 from glance_lite.db.engine import Database, Session
 from glance_lite.domain import image as domain
 from glance_lite.domain.task import Task
@@ -101,11 +101,12 @@ class ImageRepo:
 
         :raises ImageNotFound: there is none that the importing user can see.
         """
+        caller = RequestContext.from_record(self._task.caller)
         with self._db.reader() as session:
             image = images.get(session, image_id)
-        if image_id != self._task.image_id:
-            caller = RequestContext.from_record(self._task.caller)
-            if not domain.is_visible_to(image, caller.project_id, bool(caller.is_admin)):
+            if image_id != self._task.image_id and not members.can_see(
+                session, image, caller.project_id, bool(caller.is_admin)
+            ):
                 raise exceptions.ImageNotFound(image_id)
         return PluginImage(image)
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from oslo_config import cfg
 
 from glance_lite.db.engine import Database
@@ -13,15 +15,23 @@ from glance_lite.jobs.sql_board import SQLJobBoard
 _CLAIM_LEASES = 1.5
 
 
-def load_board(conf: cfg.ConfigOpts, db: Database, areas: list[str], who: str) -> SQLJobBoard:
+def load_board(
+    conf: cfg.ConfigOpts,
+    db: Database,
+    areas: list[str],
+    who: str,
+    most_of_project: Callable[[], int] = lambda: 0,
+) -> SQLJobBoard:
     """Return the board for the conductor ``who``, which sees the staging areas ``areas``.
+
+    :param most_of_project: see :class:`SQLJobBoard`; may change while the conductor runs.
 
     :raises ConfigError: ``[conductor] board_url`` cannot be used.
     """
     lease = conf.conductor.lease
     address = BoardAddress.from_conf(conf)
     if address is None:
-        return SQLJobBoard('imports', db, lease, areas)
+        return SQLJobBoard('imports', db, lease, areas, most_of_project)
     from glance_lite.jobs.doorbell import Doorbell
     from glance_lite.jobs.hinted_board import HintedBoard
 
@@ -33,4 +43,5 @@ def load_board(conf: cfg.ConfigOpts, db: Database, areas: list[str], who: str) -
         who,
         Doorbell(address, lease * _CLAIM_LEASES),
         conf.conductor.reconcile_interval,
+        most_of_project,
     )

@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from oslo_log import log
@@ -44,9 +44,10 @@ class HintedBoard(SQLJobBoard):
         who: str,
         doorbell: Doorbell,
         reconcile_seconds: float,
+        most_of_project: Callable[[], int] = lambda: 0,
     ) -> None:
         """Claim for the conductor ``who``; see :class:`SQLJobBoard` for the rest."""
-        super().__init__(name, db, lease_seconds, areas)
+        super().__init__(name, db, lease_seconds, areas, most_of_project)
         self._bell = doorbell
         self._keeper = Keeper(db, doorbell, who, lease_seconds, reconcile_seconds)
         self._who = who
@@ -113,6 +114,13 @@ class HintedBoard(SQLJobBoard):
         """
         if self._end(job, who, super().abandon, self._bell.abandon) is None:
             self._keeper.hurry()  # nothing tells the others of it
+
+    def trash(self, job: SQLJob, who: str) -> None:
+        """Give the job back after a fault, then its entry.
+
+        :raises NotFound: it is no longer ours.
+        """
+        self._end(job, who, super().trash, self._bell.abandon)
 
     def _end(self, job: SQLJob, who: str, change: Any, change_entry: Any) -> Any:
         entry = self._keeper.ended(job.uuid)

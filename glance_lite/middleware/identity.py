@@ -8,6 +8,7 @@ we say 503: a client that is told 401 would throw a good token away.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -57,6 +58,14 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
         opt for opt in loading.get_auth_plugin_conf_options('password') if opt.dest == 'auth_url'
     ]
     conf.register_opts(url, group=GROUP)
+
+
+def register_sign_in_opts(conf: cfg.ConfigOpts) -> None:
+    """Register how the service itself signs in, as keystonemiddleware does once it is built."""
+    register_opts(conf)
+    kind = conf[GROUP].auth_type
+    with contextlib.suppress(keystone_errors.ClientException):  # the start refuses a wrong one
+        conf.register_opts(loading.get_auth_plugin_conf_options(kind or 'password'), group=GROUP)
 
 
 def wrap_with_keystone(app: Any, conf: cfg.ConfigOpts) -> Any:

@@ -73,19 +73,25 @@ def load_plugins(conf: cfg.ConfigOpts) -> PluginSet:
     :raises ConfigError: a plugin is named twice, is not installed, is installed by two
         distributions, cannot be imported, has a bad option or cannot be built.
     """
-    names: list[str] = conf.image_import_opts.image_import_plugins
+    plugins: dict[str, GetFlow] = {}
+    for name, distribution in check_names(conf.image_import_opts.image_import_plugins).items():
+        plugins[name] = _bind(name, distribution, _load(name, distribution), conf)
+        _check_options(name, conf)
+    dry_run.check(plugins)
+    return PluginSet(plugins, trace=conf['import'].trace_plugins)
+
+
+def check_names(names: Sequence[str]) -> dict[str, str]:
+    """Return the distribution of each plugin; none is loaded.
+
+    :raises ConfigError: a plugin is named twice, is not installed, or is installed by two
+        distributions.
+    """
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
         raise exceptions.ConfigError(f"{_OPTION}: '{twice[0]}' is named twice.")
     installed = _installed()
-    plugins: dict[str, GetFlow] = {}
-    for name in names:
-        distribution = _distribution_of(name, installed)
-        plugins[name] = _bind(name, distribution, _load(name, distribution), conf)
-        _check_options(name, conf)
-    dry_run.check(plugins)
-    LOG.info('Import plugins in order: %s', ', '.join(names) or 'none')
-    return PluginSet(plugins, trace=conf['import'].trace_plugins)
+    return {name: _distribution_of(name, installed) for name in names}
 
 
 def list_installed() -> list[str]:

@@ -7,7 +7,7 @@ import itertools
 
 from oslo_policy import policy
 
-from glance_lite.policies import base, discovery, image_data, images
+from glance_lite.policies import base, discovery, image_actions, image_data, images, members
 
 
 def list_rules() -> list[policy.RuleDefault]:
@@ -17,6 +17,8 @@ def list_rules() -> list[policy.RuleDefault]:
             base.list_rules(),
             images.list_rules(),
             image_data.list_rules(),
+            image_actions.list_rules(),
+            members.list_rules(),
             discovery.list_rules(),
         )
     )

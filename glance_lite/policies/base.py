@@ -8,6 +8,11 @@ from oslo_policy import policy
 ADMIN = 'rule:context_is_admin'
 ADMIN_OR_PROJECT_MEMBER = 'rule:context_is_admin or (role:member and project_id:%(project_id)s)'
 ADMIN_OR_PROJECT_READER = 'rule:context_is_admin or (role:reader and project_id:%(project_id)s)'
+ADMIN_OR_PROJECT_READER_OR_IMAGE_MEMBER = (
+    'rule:context_is_admin or (role:reader and (project_id:%(project_id)s or '
+    'project_id:%(member_id)s))'
+)
+ADMIN_OR_IMAGE_MEMBER = 'rule:context_is_admin or (role:member and project_id:%(member_id)s)'
 ADMIN_OR_SERVICE = 'rule:service_api or rule:context_is_admin'
 
 _RULES = [

@@ -38,9 +38,11 @@ _RULES: list[policy.RuleDefault] = [
     policy.DocumentedRuleDefault(
         'modify_image',
         base.ADMIN_OR_PROJECT_MEMBER,
-        'Change an image, stage data for it, import it, cancel an import.',
+        'Change an image, tag it, stage data for it, import it, cancel an import.',
         [
             {'path': '/v2/images/{image_id}', 'method': 'PATCH'},
+            {'path': '/v2/images/{image_id}/tags/{value}', 'method': 'PUT'},
+            {'path': '/v2/images/{image_id}/tags/{value}', 'method': 'DELETE'},
             {'path': '/v2/images/{image_id}/stage', 'method': 'PUT'},
             {'path': '/v2/images/{image_id}/import', 'method': 'POST'},
             {'path': '/v2/images/{image_id}/actions/cancel_import', 'method': 'POST'},

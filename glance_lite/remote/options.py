@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How sources are fetched, read from ``[web_download]`` and checked once at start.
+"""How sources are fetched, read from ``[web_download]`` and checked before it is used.
 
 Which URLs may be fetched is ``url_filter.py``.
 """

@@ -18,6 +18,8 @@ import urllib.parse
 import idna
 
 MAX_URL_CHARS = 8192
+#: Characters of a masked URL at most.
+_MASKED_LENGTH = 512
 
 DEFAULT_PORTS = {'http': 80, 'https': 443}
 
@@ -153,7 +155,12 @@ def mask_url(url: object) -> str:
         text = start.group() + head + slash + _SECRET_IN_PATH.sub('***@', path)
     if question:
         text += '?' + '&'.join(_mask_parameter(part) for part in query.split('&'))
-    return text if len(text) <= 512 else text[:512] + '...'
+    return text if len(text) <= _MASKED_LENGTH else text[:_MASKED_LENGTH] + '...'
+
+
+def is_masked(masked: str) -> bool:
+    """Tell whether :func:`mask_url` may have left something out that a request would need."""
+    return '***' in masked or len(masked) > _MASKED_LENGTH
 
 
 def _mask_parameter(part: str) -> str:

@@ -6,14 +6,17 @@ and stopping connections belong to ``service``; the rules for heads, bodies and 
 ``heads``, ``bodies`` and ``answers``.
 """
 
+import email.utils
+import functools
 import io
 import logging
 import socket
+import sys
 import time
 from typing import Any, Protocol
 
 import eventlet
-from eventlet import hubs, wsgi
+from eventlet import hubs
 
 from glance_lite.server import answers, bodies, heads
 from glance_lite.server.bridge import Bridge
@@ -24,6 +27,7 @@ LOG = logging.getLogger(__name__)
 SMALL_BODY_BYTES = 64 * 1024
 DRAIN_LIMIT_BYTES = 1024 * 1024
 LINGER_SECONDS = 2.0
+OCTET_STREAM = 'application/octet-stream'
 
 
 class Owner(Protocol):
@@ -42,30 +46,57 @@ class Owner(Protocol):
     def set_idle(self, connection: 'Connection', idle: bool) -> None: ...
 
 
-class Connection(wsgi.HttpProtocol):
+class Connection:
     """One client: parse a request, have it answered, again until one side closes."""
 
-    rfile: Any
+    def __init__(self, sock: Any, address: Any, server: Owner) -> None:
+        """Begin; :meth:`serve` does the work.
 
-    def __init__(self, state: list[Any], front: wsgi.Server, server: Owner) -> None:
+        :param sock: the client's green socket; the caller closes it.
+        :param address: what ``accept`` told of the client.
+        """
         self._server = server
         self._options = server.options
+        self.connection = sock
+        self.rfile: Any = sock.makefile('rb')
+        self.close_connection = True
         self._unread_bytes: int | None = 0
         self.sent_bytes = 0
-        super().__init__(state, front)
+        self.method, self.path, self.version = '', '', 'HTTP/1.1'
+        self._client, client_port = _host_and_port(address)
+        host, port = _host_and_port(sock.getsockname())
+        self._environ: dict[str, Any] = {
+            'wsgi.version': (1, 0),
+            'wsgi.url_scheme': 'http',
+            'wsgi.errors': sys.stderr,
+            'wsgi.multithread': True,
+            'wsgi.multiprocess': True,
+            'wsgi.run_once': False,
+            'wsgi.input_terminated': True,
+            'wsgi.file_wrapper': answers.FileWrapper,
+            'GATEWAY_INTERFACE': 'CGI/1.1',
+            'SERVER_NAME': host,
+            'SERVER_PORT': port,
+            'REMOTE_ADDR': self._client,
+            'REMOTE_PORT': client_port,
+        }
+        if sock.family != socket.AF_UNIX:
+            # Whole answers are written at once; to wait for acknowledgements, or to let the client
+            # wait for ours, only delays the tail.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
-    def setup(self) -> None:
-        super().setup()
-        # Whole answers are written at once; waiting for acknowledgements only delays their tail.
-        if self.connection.family != socket.AF_UNIX:
-            self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def serve(self) -> None:
+        """Answer requests until one side closes; errors of the socket pass."""
         self._server.enter(self)
-
-    def finish(self) -> None:
         try:
-            super().finish()
+            self._handle_one_request()
+            while not self.close_connection:
+                self._handle_one_request()
         finally:
             self._server.leave(self)
+            self.rfile.close()
+            self._shutdown(socket.SHUT_RDWR)
 
     def hang_up(self) -> None:
         """End the wait for a next request; one that has arrived already is still answered."""
@@ -82,28 +113,29 @@ class Connection(wsgi.HttpProtocol):
         except OSError:
             pass
 
-    def handle_one_request(self) -> None:
+    def _handle_one_request(self) -> None:
         """Serve one request; ``close_connection`` then says whether another may follow."""
         self.close_connection = True
         self._unread_bytes = 0
         self.sent_bytes = 0
         began = time.monotonic()
-        self.command, self.path, self.request_version = '', '', 'HTTP/1.1'
+        self.method, self.path, self.version = '', '', 'HTTP/1.1'
         try:
             self.connection.settimeout(self._options.client_socket_timeout_seconds or None)
             self._server.set_idle(self, True)
             try:
                 if self._server.stopping:
                     self.hang_up()
-                if not self.rfile.peek(1):
+                held = self.rfile.peek(1)
+                if not held:
                     return
                 began = time.monotonic()
-                with _deadline(self._options.client_socket_timeout_seconds):
-                    self._read_head()
+                head = self._read_head(held)
             finally:
                 self._server.set_idle(self, False)
+            self.method, self.path, self.version = head.method, head.target, head.version
             self.connection.settimeout(self._options.body_idle_timeout_seconds or None)
-            status = self._answer_request()
+            status = self._answer_request(head)
         except heads.Refused as refused:
             self._unread_bytes = None
             status = refused.answer.code
@@ -111,8 +143,8 @@ class Connection(wsgi.HttpProtocol):
         if self._options.access_log:
             self._options.access_log(
                 AccessRecord(
-                    wsgi.addr_to_host_port(self.client_address)[0],
-                    self.command,
+                    self._client,
+                    self.method,
                     self.path,
                     status,
                     self.sent_bytes,
@@ -122,48 +154,25 @@ class Connection(wsgi.HttpProtocol):
         if self.close_connection and self._unread_bytes != 0:
             self._linger()
 
-    def _read_head(self) -> None:
-        reader = self.rfile
-        lines = heads.HeadLines(reader, self._options.max_header_line)
-        self.raw_requestline = lines.request_line(self._options.url_length_limit)
-        try:
-            self.rfile = lines
-            self.parse_request()
-        finally:
-            self.rfile = reader
-        heads.check_headers(self.headers, self.request_version)
-        self.path = heads.target_path(self.path)
+    def _read_head(self, held: bytes) -> heads.Head:
+        """Read the head of a request, of which ``held`` is there already."""
+        limits = self._options.url_length_limit, self._options.max_header_line
+        if b'\r\n\r\n' in held:  # the whole of it: nobody is waited for
+            return heads.read(self.rfile, *limits)
+        with _deadline(self._options.client_socket_timeout_seconds):
+            return heads.read(self.rfile, *limits)
 
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Refuse what the parser of the standard library does not accept."""
-        reason, _ = self.responses.get(code, ('Bad Request', ''))
-        raise heads.refuse(f'{int(code)} {reason}', 'The request head is not acceptable.')
-
-    def _environ(self) -> dict[str, Any]:
-        environ = self.get_environ()
-        for name in ('eventlet.input', 'eventlet.posthooks', 'eventlet.set_idle'):
-            environ.pop(name)
-        if 'content-type' not in self.headers:
-            environ['CONTENT_TYPE'] = ''
-        environ['SERVER_PROTOCOL'] = self.request_version
-        environ['wsgi.input_terminated'] = True
-        return environ
-
-    def _answer_request(self) -> int:
-        length = heads.body_length(self.headers, self.request_version)
-        environ = self._environ()
-        connection = heads.tokens(self.headers, 'connection')
+    def _answer_request(self, head: heads.Head) -> int:
+        length = heads.body_length(head)
+        environ = {**self._environ, **heads.environ(head)}
+        connection = head.tokens('connection')
         keep = self._options.keepalive and (
-            'close' not in connection
-            if self.request_version == 'HTTP/1.1'
-            else 'keep-alive' in connection
+            'close' not in connection if head.version == 'HTTP/1.1' else 'keep-alive' in connection
         )
-        expects = self.request_version == 'HTTP/1.1' and '100-continue' in heads.tokens(
-            self.headers, 'expect'
-        )
+        expects = head.version == 'HTTP/1.1' and '100-continue' in head.tokens('expect')
         large = length is None or length > SMALL_BODY_BYTES
-        octets = self.headers.get_content_type() == 'application/octet-stream'
-        if large or (length and (expects or octets)):
+        media_type = environ['CONTENT_TYPE'].partition(';')[0].strip().lower()
+        if large or (length and (expects or media_type == OCTET_STREAM)):
             answer, keep = self._call_with_body(environ, length, expects, keep)
         else:
             environ['wsgi.input'] = io.BytesIO(self._read_small_body(length or 0))
@@ -240,10 +249,10 @@ class Connection(wsgi.HttpProtocol):
         try:
             framing = answers.frame(
                 answer,
-                self.command,
-                self.request_version,
+                self.method,
+                self.version,
                 keep and not self._server.stopping and not self._server.crowded,
-                wsgi.format_date_time(time.time()),
+                _date(int(time.time())),
             )
             if not framing.has_body:
                 self._write(framing.head)
@@ -314,7 +323,7 @@ class Connection(wsgi.HttpProtocol):
         if length is not None and sent < length:
             LOG.warning(
                 'The answer to %s %s is shorter than its Content-Length by %d bytes',
-                self.command,
+                self.method,
                 self.path.partition('?')[0],
                 length - sent,
             )
@@ -346,3 +355,14 @@ class Connection(wsgi.HttpProtocol):
 
 def _deadline(seconds: float) -> eventlet.Timeout:
     return eventlet.Timeout(seconds or None, TimeoutError('the client is too slow'))
+
+
+def _host_and_port(address: Any) -> tuple[str, str]:
+    """Return both as the environment of PEP 3333 has them."""
+    return (address[0], str(address[1])) if isinstance(address, tuple) else ('unix', '')
+
+
+@functools.lru_cache(maxsize=1)
+def _date(seconds: int) -> str:
+    """Return a time since 1970 as RFC 9110 section 5.6.7 writes it."""
+    return email.utils.formatdate(seconds, usegmt=True)

@@ -11,7 +11,7 @@ import time
 from typing import Any, Protocol
 
 import eventlet
-from eventlet import greenio, hubs, semaphore, wsgi
+from eventlet import greenio, hubs, semaphore
 
 from glance_lite.server import answers
 from glance_lite.server.bridge import Bridge
@@ -86,16 +86,6 @@ class Server:
         threading.stack_size(THREAD_STACK_BYTES)
         slots = semaphore.Semaphore(_connection_limit(self.options.max_connections))
         self.bridge = Bridge(self.options)
-        self.front = wsgi.Server(
-            self._listener,
-            self._listener.getsockname(),
-            self.application,
-            environ={'wsgi.multiprocess': True, 'wsgi.file_wrapper': answers.FileWrapper},
-            log_output=False,
-            debug=False,
-            url_length_limit=self.options.url_length_limit,
-            keepalive=self.options.keepalive,
-        )
         acceptor = eventlet.spawn(self._accept, greenio.GreenSocket(self._listener), slots)
         watcher = eventlet.spawn(self._watch, stop.fileno()) if stop else None
         try:
@@ -123,6 +113,8 @@ class Server:
                 sock, address = listener.accept()
             except OSError as error:
                 slots.release()
+                if error.errno == errno.EINVAL:  # shut down: the service stops
+                    return
                 if error.errno not in (errno.ECONNABORTED, errno.EPROTO):
                     LOG.error('Cannot accept connections: %s', error.strerror)
                     eventlet.sleep(0.5)
@@ -133,7 +125,7 @@ class Server:
 
     def _serve_connection(self, sock: Any, address: Any, slots: semaphore.Semaphore) -> None:
         try:
-            Connection([address, sock, wsgi.STATE_IDLE], self.front, self)
+            Connection(sock, address, self).serve()
         except (ConnectionError, TimeoutError, EOFError) as error:
             LOG.debug('Connection ended: %s', error)
         except OSError as error:

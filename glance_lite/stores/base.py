@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO
 
 from oslo_config import cfg
+
+from glance_lite import exceptions
 
 #: Bytes moved at once where nothing else decides.
 CHUNK_BYTES = 1024 * 1024
@@ -26,6 +28,19 @@ class Stored:
     url: str
     size: int
     metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredData:
+    """Data as a store lists it. ``age_seconds`` since it was last touched, by the store's clock.
+
+    ``image_id`` is None for what this type of store did not name.
+    """
+
+    url: str
+    image_id: str | None
+    size: int
+    age_seconds: float
 
 
 class StoreWriter(abc.ABC):
@@ -41,7 +56,10 @@ class StoreWriter(abc.ABC):
 
     @abc.abstractmethod
     def commit(self) -> Stored:
-        """Keep what was written and tell where."""
+        """Keep what was written and tell where.
+
+        :raises StoreError: it could not be kept, and was dropped.
+        """
 
     @abc.abstractmethod
     def abort(self) -> None:
@@ -119,12 +137,38 @@ class Store(abc.ABC):
         :raises StoreDataNotFound: there is none.
         """
 
-    @abc.abstractmethod
-    def discard_attempts(self, image_id: str, keep: str | None = None) -> None:
-        """Remove whatever attempts at this image left, committed or not, but the URL ``keep``.
+    def list_data(self, image_id: str | None = None) -> Iterable[StoredData] | None:
+        """Return all data in the store, or what attempts at one image left, committed or not.
+
+        Each can be removed by :meth:`delete`. Data that comes or goes meanwhile may be missing.
+        None means that the store cannot list: it then overrides :meth:`discard_attempts`, and what
+        was forgotten in it is found by nobody.
 
         :raises StoreError: the store cannot be reached.
         """
+        return None
+
+    def discard_attempts(
+        self, image_id: str, keep: str | None = None, confirm: Callable[[], object] | None = None
+    ) -> None:
+        """Remove whatever attempts at this image left, committed or not, but the URL ``keep``.
+
+        :param confirm: called when it is known what will be removed, and nothing is yet; raises
+            if the caller has no right to remove it any more. Data that others began to store since
+            stays, however long the caller was held up.
+        :raises StoreError: the store cannot be reached.
+        """
+        listed = self.list_data(image_id)
+        if listed is None:
+            raise NotImplementedError(f'{type(self).__name__} lists nothing and discards nothing')
+        found = [data.url for data in listed if data.url != keep]
+        if confirm is not None:
+            confirm()
+        for url in found:
+            try:
+                self.delete(url)
+            except exceptions.StoreDataNotFound:
+                pass
 
     def put_file(
         self,

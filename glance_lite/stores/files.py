@@ -94,7 +94,16 @@ def copy_or_link(source: str, target: str, advance: Callable[[int], None]) -> in
         size = os.stat(target).st_size
         advance(size)
         return size
-    return _copy(source, target, advance)
+    return copy(source, target, advance)
+
+
+def now(directory: str) -> float:
+    """Return the time of a directory's file system, in seconds since 1970.
+
+    A shared file system goes by its server's clock, which need not be that of this host.
+    """
+    os.utime(directory)
+    return os.stat(directory).st_ctime
 
 
 def remove(path: str) -> bool:
@@ -106,7 +115,13 @@ def remove(path: str) -> bool:
     return True
 
 
-def _copy(source: str, target: str, advance: Callable[[int], None]) -> int:
+def copy(source: str, target: str, advance: Callable[[int], None]) -> int:
+    """Make ``target``, a new file, a copy of ``source`` inside the kernel; return the size.
+
+    After an error ``target`` does not exist.
+
+    :raises StoreFull: there is no space left.
+    """
     step = 64 * 1024 * 1024
     done = 0
     with open(source, 'rb', buffering=0) as src:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import re
+import stat
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from oslo_config import cfg
@@ -15,6 +18,8 @@ from glance_lite import exceptions
 from glance_lite.stores import base, files
 
 _PART = '.part'
+#: Image id and attempt, with :data:`_PART` while it is being written.
+_NAME = re.compile(r'([^.]+)\.[^.]+(\.part)?')
 
 
 class FileStore(base.Store):
@@ -59,10 +64,10 @@ class FileStore(base.Store):
     ) -> base.Stored:
         """Link the file, or copy it when it is on another file system."""
         target = os.path.join(self.directory, f'{image_id}.{attempt}')
-        files.remove(target)
         part = target + _PART
-        files.remove(part)
         try:
+            files.remove(target)
+            files.remove(part)
             size = files.copy_or_link(path, part, advance)
             return self.publish(part, target, size)
         except OSError as error:
@@ -73,7 +78,7 @@ class FileStore(base.Store):
         if self._file_mode:
             os.chmod(part, self._file_mode)
         os.rename(part, target)
-        return base.Stored(url='file://' + urllib.parse.quote(target), size=size)
+        return base.Stored(url=_url(target), size=size)
 
     def size(self, url: str) -> int:
         try:
@@ -85,19 +90,32 @@ class FileStore(base.Store):
 
     def delete(self, url: str) -> None:
         try:
-            found = files.remove(self._path(url))
+            if files.remove(self._path(url)):
+                return
+            os.stat(self.directory)  # a store that is away has not lost its data
         except OSError as error:
             raise files.as_store_error(error) from error
-        if not found:
-            raise _missing()
+        raise _missing()
 
-    def discard_attempts(self, image_id: str, keep: str | None = None) -> None:
-        kept = None if keep is None else os.path.basename(self._path(keep))
+    def list_data(self, image_id: str | None = None) -> Iterator[base.StoredData]:
         try:
+            now = files.now(self.directory)
             with os.scandir(self.directory) as entries:
                 for entry in entries:
-                    if entry.name.startswith(image_id + '.') and entry.name != kept:
-                        files.remove(entry.path)
+                    if image_id is not None and not entry.name.startswith(image_id + '.'):
+                        continue
+                    found = _NAME.fullmatch(entry.name)
+                    owner = found[1] if found else None
+                    if image_id not in (None, owner):
+                        continue
+                    try:
+                        info = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    if stat.S_ISREG(info.st_mode):
+                        yield base.StoredData(
+                            _url(entry.path), owner, info.st_size, max(0.0, now - info.st_ctime)
+                        )
         except OSError as error:
             raise files.as_store_error(error) from error
 
@@ -110,9 +128,16 @@ class FileStore(base.Store):
         return path
 
     def _require_space(self, size: int) -> None:
-        usage = os.statvfs(self.directory)
+        try:
+            usage = os.statvfs(self.directory)
+        except OSError as error:
+            raise files.as_store_error(error) from error
         if usage.f_bavail * usage.f_frsize < size:
             raise exceptions.StoreFull('There is no space left for the image data.')
+
+
+def _url(path: str) -> str:
+    return 'file://' + urllib.parse.quote(path)
 
 
 def _missing() -> exceptions.StoreDataNotFound:
@@ -136,8 +161,13 @@ class _FileWriter(base.StoreWriter):
         self._size += len(data)
 
     def commit(self) -> base.Stored:
-        os.close(self._fd)
-        return self._store.publish(self._part, self._target, self._size)
+        try:
+            os.close(self._fd)
+            return self._store.publish(self._part, self._target, self._size)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                files.remove(self._part)
+            raise files.as_store_error(error) from error
 
     def abort(self) -> None:
         for end in (lambda: os.close(self._fd), lambda: files.remove(self._part)):
@@ -153,6 +183,8 @@ class _FileReader(base.StoreReader):
             self._file = open(path, 'rb', buffering=0)  # noqa: SIM115 - open until close()
         except FileNotFoundError as error:
             raise _missing() from error
+        except OSError as error:
+            raise files.as_store_error(error) from error
         rest = max(0, os.fstat(self._file.fileno()).st_size - offset)
         self.length = rest if length is None else min(length, rest)
         self._left = self.length

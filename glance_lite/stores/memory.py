@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Iterator
 
 from oslo_config import cfg
 
@@ -19,6 +21,7 @@ class MemoryStore(base.Store):
         self._capacity = conf[group].memory_store_capacity
         self._lock = threading.Lock()
         self.data: dict[str, bytes] = {}
+        self._since: dict[str, float] = {}
 
     @classmethod
     def list_opts(cls) -> list[cfg.Opt]:
@@ -47,17 +50,22 @@ class MemoryStore(base.Store):
         self._find(url)
         with self._lock:
             self.data.pop(url, None)
+            self._since.pop(url, None)
 
-    def discard_attempts(self, image_id: str, keep: str | None = None) -> None:
-        start = f'memory://{self.store_id}/{image_id}.'
+    def list_data(self, image_id: str | None = None) -> Iterator[base.StoredData]:
+        start = f'memory://{self.store_id}/'
         with self._lock:
-            for url in [url for url in self.data if url.startswith(start) and url != keep]:
-                del self.data[url]
+            found = [(url, len(data), self._since[url]) for url, data in self.data.items()]
+        for url, size, since in found:
+            owner = url.removeprefix(start).partition('.')[0]
+            if image_id in (None, owner):
+                yield base.StoredData(url, owner, size, time.monotonic() - since)
 
     def keep(self, url: str, data: bytes) -> base.Stored:
         """Take complete data."""
         self._require_space(len(data))
         with self._lock:
+            self._since[url] = time.monotonic()
             self.data[url] = data
         return base.Stored(url=url, size=len(data))
 

@@ -35,23 +35,11 @@ class StoreRegistry:
 
         :raises ConfigError: a type is unknown, an id reserved, or a store cannot be used.
         """
+        default_id = choose_default(conf)
         wanted = dict(conf.enabled_backends)
-        for store_id in wanted:
-            if store_id.startswith('os_glance_'):
-                raise exceptions.ConfigError(
-                    f'enabled_backends: the id {store_id} is reserved for the service.'
-                )
         if not wanted:
             # one store without a section of its own, configured in [glance_store]
-            return cls([_build('file', 'file', 'glance_store', conf)], 'file')
-        default_id = conf.glance_store.default_backend
-        if default_id is None and len(wanted) == 1:
-            default_id = next(iter(wanted))
-        if default_id not in wanted:
-            raise exceptions.ConfigError(
-                f'[glance_store] default_backend must be one of {", ".join(wanted)}, '
-                f'not {default_id}.'
-            )
+            return cls([_build('file', 'file', 'glance_store', conf)], default_id)
         stores = [_build(store_id, kind, store_id, conf) for store_id, kind in wanted.items()]
         return cls(stores, default_id)
 
@@ -82,6 +70,29 @@ class StoreRegistry:
             raise exceptions.StoreNotFound(
                 f"There is no store '{store_id}'; the stores are: {', '.join(self._stores)}."
             ) from None
+
+
+def choose_default(conf: cfg.ConfigOpts) -> str:
+    """Return the id of the store that takes data when nobody chose one. Builds none.
+
+    :raises ConfigError: an id is reserved, or the default store is none of the stores.
+    """
+    wanted = dict(conf.enabled_backends)
+    for store_id in wanted:
+        if store_id.startswith('os_glance_'):
+            raise exceptions.ConfigError(
+                f'enabled_backends: the id {store_id} is reserved for the service.'
+            )
+    if not wanted:
+        return 'file'
+    default_id: str | None = conf.glance_store.default_backend
+    if default_id is None and len(wanted) == 1:
+        default_id = next(iter(wanted))
+    if default_id is None or default_id not in wanted:
+        raise exceptions.ConfigError(
+            f'[glance_store] default_backend must be one of {", ".join(wanted)}, not {default_id}.'
+        )
+    return default_id
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:

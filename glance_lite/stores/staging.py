@@ -7,9 +7,12 @@ can reach which staged file. Each file belongs to one attempt: ``<image id>.<att
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
+import shutil
 import uuid
+from collections.abc import Callable
 
 from oslo_config import cfg
 
@@ -19,6 +22,20 @@ from glance_lite.stores import files
 _ID_FILE = '.area-id'
 _ID = re.compile(r'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 _NAME = re.compile(r'[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)+')
+
+
+@dataclasses.dataclass(frozen=True)
+class StagedFile:
+    """A staged file as it is found: bytes, and seconds since it was last touched."""
+
+    name: str
+    size: int
+    age_seconds: float
+
+    @property
+    def image_id(self) -> str:
+        """The image that it was named after."""
+        return self.name.partition('.')[0]
 
 
 class StagingArea:
@@ -61,12 +78,25 @@ class StagingArea:
             raise files.as_store_error(error) from error
 
     def remove(self, file_name: str) -> bool:
-        """Remove a staged file; False if there was none."""
-        return files.remove(self.path(file_name))
+        """Remove a staged file, or a directory that a plugin left; False if there was none."""
+        path = self.path(file_name)
+        try:
+            return files.remove(path)
+        except IsADirectoryError:
+            shutil.rmtree(path)
+            return True
 
-    def remove_all(self, image_id: str) -> None:
-        """Remove every staged file of an image, of whichever attempt."""
-        for name in self.list_files(image_id):
+    def remove_all(self, image_id: str, confirm: Callable[[], object] | None = None) -> None:
+        """Remove every staged file of an image, of whichever attempt.
+
+        :param confirm: called when it is known what will be removed, and nothing is yet; raises
+            if the caller has no right to remove it any more. Files that others make since stay,
+            however long the caller was held up.
+        """
+        names = self.list_files(image_id)
+        if confirm is not None:
+            confirm()
+        for name in names:
             self.remove(name)
 
     def list_files(self, image_id: str | None = None) -> list[str]:
@@ -75,23 +105,27 @@ class StagingArea:
             names = [entry.name for entry in entries if _NAME.fullmatch(entry.name)]
         return [name for name in names if image_id is None or name.startswith(image_id + '.')]
 
+    def look(self) -> list[StagedFile]:
+        """Return all staged files with their sizes and ages, by the clock of the file system."""
+        now = files.now(self.directory)
+        found = []
+        for name in self.list_files():
+            try:
+                info = os.stat(self.path(name), follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            found.append(StagedFile(name, info.st_size, max(0.0, now - info.st_ctime)))
+        return found
+
     def contains(self, path: str) -> bool:
         """Tell whether a path, its links resolved, lies in this area."""
         return os.path.dirname(os.path.realpath(path)) == os.path.realpath(self.directory)
 
     def _read_or_make_id(self) -> str:
         path = os.path.join(self.directory, _ID_FILE)
-        mine = f'{path}.{uuid.uuid4()}'
         try:
-            fd = files.create(mine)
-            os.write(fd, str(uuid.uuid4()).encode())
-            os.close(fd)
-            try:
-                os.link(mine, path)  # the first of several starting hosts wins
-            except FileExistsError:
-                pass
-            finally:
-                files.remove(mine)
+            if not os.path.exists(path):
+                self._make_id(path)
             with open(path, encoding='ascii') as file:
                 area_id = file.read(64).strip()
         except OSError as error:
@@ -101,6 +135,19 @@ class StagingArea:
         if not _ID.fullmatch(area_id):
             raise exceptions.ConfigError(f'{path} does not hold an id; remove it.')
         return area_id
+
+    @staticmethod
+    def _make_id(path: str) -> None:
+        mine = f'{path}.{uuid.uuid4()}'
+        fd = files.create(mine)
+        try:
+            os.write(fd, str(uuid.uuid4()).encode())
+            os.link(mine, path)  # the first of several starting hosts wins
+        except FileExistsError:
+            pass
+        finally:
+            os.close(fd)
+            files.remove(mine)
 
 
 def seal(fd: int) -> int:

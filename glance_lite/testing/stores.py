@@ -151,6 +151,47 @@ class StoreContract:
         store.discard_attempts('image')
         assert not has(store, urls[1]) and read(store, other) == b'other'
 
+    def test_what_is_stored_while_discarding_is_confirmed_stays(self, store: base.Store) -> None:
+        old = put(store, 'image', 'one', DATA).url
+        new: list[str] = []
+        store.discard_attempts(
+            'image', confirm=lambda: new.append(put(store, 'image', 'two', b'new').url)
+        )
+        assert not has(store, old) and read(store, new[0]) == b'new'
+
+    def test_nothing_is_discarded_that_is_not_confirmed(self, store: base.Store) -> None:
+        url = put(store, 'image', 'one', DATA).url
+
+        def refuse() -> None:
+            raise exceptions.ImportCancelled('no longer')
+
+        with pytest.raises(exceptions.ImportCancelled):
+            store.discard_attempts('image', confirm=refuse)
+        assert has(store, url)
+
+    def test_data_is_listed_with_its_image_its_size_and_its_age(self, store: base.Store) -> None:
+        urls = {put(store, image, 'one', DATA).url: image for image in ('image', 'image-2')}
+        listed = store.list_data()
+        if listed is None:
+            pytest.skip('the store cannot list')
+        found = list(listed)
+        assert {data.url: data.image_id for data in found} == urls
+        assert all(data.size == len(DATA) and 0 <= data.age_seconds < 60 for data in found)
+
+    def test_data_is_listed_by_image_and_can_be_deleted_as_listed(self, store: base.Store) -> None:
+        other = put(store, 'image-2', 'one', b'other').url
+        kept = put(store, 'image', 'one', DATA).url
+        store.open_writer('image', 'two').write(memoryview(DATA))  # cut short
+        listed = store.list_data('image')
+        if listed is None:
+            pytest.skip('the store cannot list')
+        found = {data.url for data in listed}
+        assert kept in found and other not in found
+        for url in found:
+            store.delete(url)
+        assert list(store.list_data('image') or ()) == []
+        assert [data.url for data in store.list_data() or ()] == [other]
+
     def test_a_file_is_stored_with_its_progress(self, store: base.Store, tmp_path: Path) -> None:
         source = tmp_path / 'source'
         source.write_bytes(DATA)

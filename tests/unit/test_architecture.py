@@ -15,11 +15,11 @@ FLOORS = [
     {'domain'},
     {'remote', 'stores', 'plugin', 'policy', 'middleware', 'inspection'},
     {'db', 'image_data'},
-    {'jobs', 'receiving'},
+    {'jobs', 'receiving', 'removing'},
     {'services'},
     {'image_import'},
     {'api', 'conductor'},
-    {'configuration', 'deploy'},
+    {'configuration', 'deploy', 'maintenance'},
     {'cmd', 'testing', 'client', 'wsgi'},
 ]
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

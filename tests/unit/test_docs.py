@@ -154,7 +154,7 @@ def _logging_options() -> list[cfg.Opt]:
 
 
 def test_the_options_shown_of_the_database_are_those_that_are_read() -> None:
-    source = (ROOT / 'glance_lite/db/engine.py').read_text()
+    source = (ROOT / 'glance_lite/db/connecting.py').read_text()
     read = set(re.findall(r'\bgroup\.([a-z_]+)', source))
     assert read == set(configuration.DATABASE_OPTIONS)
 
@@ -186,6 +186,24 @@ def test_the_reference_shows_all_that_the_samples_show() -> None:
 @pytest.mark.parametrize('group', sorted({group for group, _ in options_shown()}))
 def test_a_group_is_introduced(group: str) -> None:
     assert f':oslo.config:group:`{group}`' in page('admin/configuration.rst')
+
+
+def test_the_options_that_are_read_again_are_those_of_the_table() -> None:
+    text = page('admin/configuration.rst').split('Options that are read again')[1]
+    rows = [row for row in table_rows(text) if len(row) == 2][1:]
+    told = {
+        (group.strip('`[]'), name)
+        for group, names in rows
+        for name in re.findall(r'``(\w+)``', names)
+    }
+    whole = {group.strip('`[]') for group, names in rows if names == 'all'}
+    offered = [*configuration.list_api_opts(), *configuration.list_import_opts()]
+    offered.append(('DEFAULT', _logging_options()))
+    marked = {
+        (group or 'DEFAULT', opt.dest) for group, opts in offered for opt in opts if opt.mutable
+    }
+    assert {pair for pair in marked if pair[0] not in whole} == told
+    assert {group for group, opts in offered if all(opt.mutable for opt in opts)} == whole
 
 
 # Policies

@@ -4,6 +4,7 @@
 import hashlib
 import io
 import random
+import threading
 
 import pytest
 
@@ -30,14 +31,30 @@ def move(source, **options):
 
 @pytest.mark.parametrize('size', [0, 1, 65536, 262144, 262145, 3 * 1024 * 1024 + 7])
 @pytest.mark.parametrize('most', [1000, 65536, 10_000_000])
-def test_what_comes_out_is_what_went_in(size, most):
+@pytest.mark.parametrize('announced', [False, True])
+def test_what_comes_out_is_what_went_in(size, most, announced):
     data = random.Random(size).randbytes(size)
-    out, facts = move(Paced(data, most), more_hashes=('sha256',))
+    expected = size if announced else None
+    out, facts = move(Paced(data, most), more_hashes=('sha256',), expected_bytes=expected)
     assert out == data
     assert facts.size == size
     assert facts.checksum == hashlib.md5(data).hexdigest()
     assert (facts.os_hash_algo, facts.os_hash_value) == ('sha512', hashlib.sha512(data).hexdigest())
     assert facts.expected == {'sha256': hashlib.sha256(data).hexdigest()}
+
+
+def test_what_is_announced_to_be_short_is_moved_by_the_calling_thread_alone():
+    threads = threading.active_count()
+    seen = []
+
+    def write(piece):
+        seen.append(threading.active_count())
+
+    for size in (image_data.SHORT_BYTES, image_data.SHORT_BYTES + 1):
+        image_data.transfer(
+            Paced(bytes(size), 1 << 20), write, hash_algo='sha512', expected_bytes=size
+        )
+        assert (max(seen) == threads) == (size == image_data.SHORT_BYTES)
 
 
 def test_a_limit_is_kept_while_the_bytes_come():

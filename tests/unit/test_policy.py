@@ -102,6 +102,44 @@ def test_a_domain_token_passes_no_rule_of_images(make_conf: MakeConf) -> None:
     assert not policy.allows(caller, 'get_images', {'project_id': None})
 
 
+CALLERS = [
+    RequestContext(project_id='p', roles=['reader']),
+    RequestContext(project_id='q', roles=['member', 'reader'], user_id='u'),
+    RequestContext(project_id='q', roles=['admin'], is_admin=True),
+    RequestContext(project_id='p', roles=['service']),
+    RequestContext(roles=['reader'], system_scope='all'),
+    RequestContext(domain_id='d', roles=['admin'], is_admin=True),
+]
+TARGETS = [
+    {},
+    {'project_id': 'p', 'owner': 'p', 'visibility': 'private'},
+    {'project_id': 'p', 'visibility': 'public', 'status': 'active', 'member_id': 'q'},
+]
+MINE = {
+    'get_image': 'not role:service and (rule:owns or @)',
+    'get_images': 'system:all or !',
+    'delete_image': "rule:owns and not ('private':%(visibility)s and user_id:u)",
+    'owns': 'project_id:%(project_id)s',
+    'modify_image': 'role:%(status)s or True:%(no.such.thing)s or is_admin:True',
+}
+
+
+@pytest.mark.parametrize('rules', [{}, MINE], ids=['the defaults', 'a file'])
+def test_the_quick_way_decides_as_the_library_does(
+    make_conf: MakeConf, tmp_path: Path, rules: dict[str, str]
+) -> None:
+    (tmp_path / 'policy.json').write_text(json.dumps(rules))
+    enforcer = make_enforcer(make_conf())
+    found = set()
+    for name in [*(rule.name for rule in policies.list_rules()), 'owns', 'there is none']:
+        for caller in CALLERS:
+            for target in TARGETS:
+                theirs = bool(enforcer.enforce(name, dict(target), caller.to_policy_values()))
+                assert enforcer.passes(name, target, caller.policy_values) == theirs, name
+                found.add(theirs)
+    assert found == {True, False}
+
+
 def test_every_rule_of_a_call_names_it() -> None:
     for rule in policies.list_rules():
         assert rule.description

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """An upload that takes long keeps giving signs of life, and stops when it ends."""
 
+import contextlib
 import threading
 
+import pytest
 import sqlalchemy as sa
 
-from glance_lite import receiving
+from glance_lite import exceptions, receiving
 from glance_lite.db import models, uploads
 from glance_lite.domain import image as domain
 from tests.engine import Engine
@@ -34,6 +36,18 @@ def test_an_upload_is_spoken_for_while_it_lasts(make_conf, monkeypatch):
         thread = engine.services.receiving._thread
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_uploads_do_not_wait_for_ever_to_begin(make_conf, monkeypatch):
+    monkeypatch.setattr(receiving, 'BEGIN_SECONDS', 0.01)
+    slots = Engine(make_conf()).services.receiving
+    with contextlib.ExitStack() as stack:
+        for _ in range(receiving.BEGIN_AT_ONCE):
+            stack.enter_context(slots.beginning())
+        with pytest.raises(exceptions.ServiceUnavailable), slots.beginning():
+            pass
+    with slots.beginning():
+        pass
 
 
 def test_a_few_uploads_begin_at_once(make_conf):

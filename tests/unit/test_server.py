@@ -165,6 +165,22 @@ def test_environ_is_what_the_client_sent(serve):
     assert not any(name.startswith('eventlet') for name in seen)
 
 
+@pytest.mark.parametrize(
+    'target, path, query', [('//host/a?b', '/host/a', 'b'), ('*', '*', ''), ('/%C3%A4?', '/Ã¤', '')]
+)
+def test_targets(serve, target, path, query):
+    seen = {}
+
+    def app(environ, start_response):
+        seen.update(environ)
+        start_response('204 No Content', [])
+        return []
+
+    client = serve(app)().send(f'GET {target} HTTP/1.1\nHost: x\nA: 1\nB: x\na: 2 \n\n')
+    assert client.answer()[0] == 204
+    assert (seen['PATH_INFO'], seen['QUERY_STRING'], seen['HTTP_A']) == (path, query, '1,2')
+
+
 def test_application_runs_in_native_threads_side_by_side(serve):
     barrier = threading.Barrier(4, timeout=PATIENCE_SECONDS)
 

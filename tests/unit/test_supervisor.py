@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from glance_lite.supervisor import EX_CONFIG, Stop, Supervisor, restart_delay
+from glance_lite.supervisor import EX_CONFIG, Hangup, Stop, Supervisor, restart_delay
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,26 @@ def written():
 
 def stop_the_parent(_stop):
     os.kill(os.getppid(), signal.SIGTERM)
+
+
+def test_a_function_is_called_once_when_it_begins_to_stop(written):
+    def child(stop):
+        stop.wait()
+        written('stopped')
+
+    def stop_twice(stop):
+        stop_the_parent(stop)
+        stop_the_parent(stop)
+        child(stop)
+
+    supervisor = Supervisor(graceful_timeout_seconds=10)
+    supervisor.add('worker', child)
+    supervisor.add('stopper', stop_twice)
+    order = []
+    supervisor.on_stop(lambda: order.append(written('parent')))
+    assert supervisor.run() == 0
+    assert len(order) == 1
+    assert written.all() == ['parent', 'stopped', 'stopped']
 
 
 def test_children_are_stopped_and_the_exit_code_is_zero(written):
@@ -111,6 +131,124 @@ def test_hangup_goes_to_the_children(written):
     supervisor.add('worker', child)
     assert supervisor.run() == 0
     assert written.all() == ['hup']
+
+
+def test_a_hangup_is_found_once_however_many_came():
+    hangup = Hangup()
+    assert not hangup.take(0)
+    hangup.set()
+    hangup.set()
+    assert hangup.take() and not hangup.take(0)
+    threading.Timer(0.01, hangup.set).start()
+    assert hangup.take(10)
+
+
+def test_a_child_finds_a_hangup_that_came_before_it_looked(written):
+    def child(stop):
+        os.kill(os.getpid(), signal.SIGHUP)
+        written(f'hup:{stop.hangup.take(10)}')
+        stop_the_parent(stop)
+
+    supervisor = Supervisor(graceful_timeout_seconds=10)
+    supervisor.add('worker', child)
+    assert supervisor.run() == 0
+    assert written.all() == ['hup:True']
+
+
+def supervise_hangup(written, check, accept):
+    """Run a worker that hangs up its supervisor, and one that stops it a while later."""
+
+    def worker(stop):
+        os.kill(os.getppid(), signal.SIGHUP)
+        if stop.hangup.take(0.5):
+            written('hup')
+        stop_the_parent(stop)
+
+    def checked(stop):
+        written('checked')
+        return check()
+
+    def accepted():
+        written('accepted')
+        return accept()
+
+    supervisor = Supervisor(graceful_timeout_seconds=10)
+    supervisor.add('worker', worker)
+    supervisor.on_hangup('check', checked, accepted)
+    assert supervisor.run() == 0
+    return written.all()
+
+
+def test_a_hangup_goes_on_when_it_is_checked_and_accepted(written):
+    assert supervise_hangup(written, lambda: None, lambda: True) == ['accepted', 'checked', 'hup']
+
+
+def test_a_hangup_that_fails_the_check_goes_no_further(written):
+    assert supervise_hangup(written, lambda: EX_CONFIG, lambda: True) == ['checked']
+
+
+def test_a_hangup_that_is_not_accepted_goes_no_further(written):
+    assert supervise_hangup(written, lambda: 0, lambda: False) == ['accepted', 'checked']
+
+
+def test_a_check_that_dies_keeps_the_hangup_back(written, caplog):
+    def die():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert supervise_hangup(written, die, lambda: True) == ['checked']
+    assert 'check ended by signal SIGKILL' in caplog.text
+
+
+def test_a_hangup_during_a_check_is_checked_after_it(written):
+    def check(stop):
+        written('begun')
+        os.kill(os.getppid(), signal.SIGHUP)  # for the second check, which stops it all
+        if counted.take(0):
+            stop_the_parent(stop)
+            stop.wait(10)
+        counted.set()
+
+    counted = Hangup()  # shared with the children, which are forks
+    supervisor = Supervisor(graceful_timeout_seconds=10)
+    supervisor.add('worker', lambda stop: stop.wait())
+    supervisor.on_hangup('check', check, lambda: True)
+    supervisor.add('first', lambda stop: os.kill(os.getppid(), signal.SIGHUP) or stop.wait())
+    assert supervisor.run() == 0
+    assert written.all() == ['begun', 'begun']
+
+
+def test_a_check_ends_with_its_supervisor(written):
+    def check(stop):
+        stop_the_parent(stop)
+        stop.wait()
+        written('stopped')
+
+    supervisor = Supervisor(graceful_timeout_seconds=10)
+    supervisor.add('worker', lambda stop: os.kill(os.getppid(), signal.SIGHUP) or stop.wait())
+    supervisor.on_hangup('check', check, lambda: True)
+    assert supervisor.run() == 0
+    assert written.all() == ['stopped']
+
+
+def test_what_was_accepted_is_there_for_children_that_are_started_afterwards(written):
+    state = ['before']
+
+    def accept():
+        state[:] = ['after']
+        return True
+
+    def worker(stop):
+        written(state[0])
+        if state[0] == 'after':
+            return stop_the_parent(stop)
+        os.kill(os.getppid(), signal.SIGHUP)
+        stop.hangup.take()  # and end, to be started again
+
+    supervisor = Supervisor(graceful_timeout_seconds=10)
+    supervisor.add('worker', worker)
+    supervisor.on_hangup('check', lambda stop: 0, accept)
+    assert supervisor.run() == 0
+    assert written.all() == ['after', 'before']
 
 
 def test_command_runs_with_its_environment(written, tmp_path):

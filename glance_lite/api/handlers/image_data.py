@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from oslo_log import log
 
-from glance_lite import exceptions, inspection
+from glance_lite import exceptions, inspection, removing
 from glance_lite.api import access, body, errors, ranges, sending
 from glance_lite.api.wsgi import Reply, Request
-from glance_lite.db import images, staged, uploads
+from glance_lite.db import images, ownership, removals, staged, uploads
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
 from glance_lite.domain import image_rules, import_request
@@ -29,28 +29,31 @@ from glance_lite.stores.staging import seal
 
 LOG = log.getLogger(__name__)
 
+_Body = tuple[body.BodySource, int | None]
+_Opened = TypeVar('_Opened')
+_Decision = TypeVar('_Decision')
+_Otherwise = TypeVar('_Otherwise')
+
 OCTET_STREAM = 'application/octet-stream'
+
+#: Seconds for which received data waits for a database that is away.
+PATIENCE_SECONDS = 60.0
 
 
 def upload_data(request: Request) -> Reply:
     """``PUT /v2/images/{image_id}/file``: store the body as the data of a queued image."""
     with request.services.receiving.receive() as token:
         with request.services.receiving.beginning():
-            image = _load(request, 'upload_image')
-            store = _chosen_store(request)
-            image_rules.require_formats(image, exceptions.InvalidRequest)
-            source, expected = _open_body(request)
-            _enter(request, image, domain.SAVING, token)
+            image, (store, (source, expected)) = _begin(
+                request, 'upload_image', domain.SAVING, token, _open_upload
+            )
+        location = None
         try:
             location, facts = _store(request, image, store, source, expected)
-            try:
-                _publish(request, image, location, facts, token)
-            except BaseException:
-                store.delete(location.url)
-                raise
+            _publish(request, image, location, facts, token)
         except BaseException as error:
-            _return_to_queued(request, image, domain.SAVING, token, error)
-            raise
+            if not _undo_upload(request, image, token, error, location):
+                raise
     return Reply(204)
 
 
@@ -64,24 +67,24 @@ def stage_data(request: Request) -> Reply:
         )
     with services.receiving.receive() as token:
         with services.receiving.beginning():
-            image = _load(request, 'modify_image')
-            source, expected = _open_body(request)
-            _enter(request, image, domain.UPLOADING, token)
+            image, (source, expected) = _begin(
+                request, 'modify_image', domain.UPLOADING, token, _open_body
+            )
         file_name = f'{image.image_id}.{_attempt()}'
         try:
             facts = _stage(request, file_name, source, expected)
             _record_staged(request, image, file_name, facts, token)
         except BaseException as error:
-            services.staging.remove(file_name)
-            _return_to_queued(request, image, domain.UPLOADING, token, error)
-            raise
+            if not _undo_stage(request, image, token, error, file_name):
+                raise
     return Reply(204)
 
 
 def download_data(request: Request) -> Reply:
     """``GET /v2/images/{image_id}/file``: send the data, or the range of it that was asked for."""
-    with request.services.db.reader() as session:
-        image = access.load_image(request, session, 'download_image')
+    image = request.services.db.read(
+        lambda session: access.load_image(request, session, 'download_image')
+    )
     if image.status == domain.DEACTIVATED and not request.context.is_admin:
         raise exceptions.Forbidden('The image is deactivated; its data cannot be downloaded.')
     if image.status not in (domain.ACTIVE, domain.DEACTIVATED) or not image.locations:
@@ -104,15 +107,44 @@ def download_data(request: Request) -> Reply:
     return Reply(206 if part else 200, None, headers, sending.stream(request.environ, reader, size))
 
 
-def _load(request: Request, rule: str) -> domain.Image:
-    """Return the image if the caller may send data for it, and sends what may be data."""
-    with request.services.db.reader() as session:
+def _begin(
+    request: Request,
+    rule: str,
+    status: str,
+    token: str,
+    open_body: Callable[[Request, domain.Image], _Opened],
+) -> tuple[domain.Image, _Opened]:
+    """Move the queued image on, so that no other request writes its data, if all is in order.
+
+    :param open_body: judges the headers before anything changes; its result is returned.
+    """
+
+    def work(session: Session) -> tuple[domain.Image, _Opened]:
         image = access.load_image(request, session, rule)
-    if request.content_type != OCTET_STREAM:
-        raise exceptions.UnsupportedMediaType(
-            f'Image data is taken with Content-Type {OCTET_STREAM} only.'
-        )
-    return image
+        if request.content_type != OCTET_STREAM:
+            raise exceptions.UnsupportedMediaType(
+                f'Image data is taken with Content-Type {OCTET_STREAM} only.'
+            )
+        opened = open_body(request, image)
+        if not images.update(session, image.image_id, from_status=domain.QUEUED, status=status):
+            found = images.get_bare(session, image.image_id).status
+            raise exceptions.StatusConflict(
+                f'Image {image.image_id} is in status {found}; data is taken only in status '
+                f'{domain.QUEUED}.'
+            )
+        uploads.begin(session, image.image_id, token)
+        return image, opened
+
+    image_id = request.args['image_id']
+    return request.services.db.transact(
+        work, done=lambda session: uploads.is_current(session, image_id, token)
+    )
+
+
+def _open_upload(request: Request, image: domain.Image) -> tuple[Store, _Body]:
+    store = _chosen_store(request)
+    image_rules.require_formats(image, exceptions.InvalidRequest)
+    return store, _open_body(request, image)
 
 
 def _chosen_store(request: Request) -> Store:
@@ -127,8 +159,8 @@ def _chosen_store(request: Request) -> Store:
     return stores.get(wanted)
 
 
-def _open_body(request: Request) -> tuple[body.BodySource, int | None]:
-    """Return the body and the bytes that the headers announce; checked before anything changes."""
+def _open_body(request: Request, image: domain.Image) -> _Body:
+    """Return the body and the bytes that the headers announce; nothing is read yet."""
     source = body.BodySource(request.environ)
     announced = request.headers.get('x-openstack-image-size')
     expected = source.length
@@ -147,24 +179,6 @@ def _open_body(request: Request) -> tuple[body.BodySource, int | None]:
     if expected is not None and expected > cap:
         raise exceptions.LimitExceeded(f'The image data is larger than the limit of {cap} bytes.')
     return source, expected
-
-
-def _enter(request: Request, image: domain.Image, status: str, token: str) -> None:
-    """Move a queued image on, so that no other request writes its data."""
-
-    def work(session: Session) -> str | None:
-        if images.update(session, image.image_id, from_status=domain.QUEUED, status=status):
-            uploads.begin(session, image.image_id, token)
-            return None
-        return images.get(session, image.image_id).status
-
-    found = request.services.db.transact(work)
-    if found is None:
-        return
-    raise exceptions.StatusConflict(
-        f'Image {image.image_id} is in status {found}; data is taken only in status '
-        f'{domain.QUEUED}.'
-    )
 
 
 def _store(
@@ -205,7 +219,11 @@ def _publish(
         )
         images.set_locations(session, image.image_id, [location])
 
-    request.services.db.transact(work)
+    request.services.db.transact(
+        work,
+        done=lambda session: _is_published(session, image, location),
+        patience=PATIENCE_SECONDS,
+    )
 
 
 def _require_ours(session: Session, image: domain.Image, token: str) -> None:
@@ -214,13 +232,17 @@ def _require_ours(session: Session, image: domain.Image, token: str) -> None:
     :raises Gone: the image was deleted meanwhile.
     :raises StatusConflict: the upload counted as lost, as its process was silent for too long.
     """
-    if uploads.end(session, image.image_id, token):
-        return
+    if not uploads.end(session, image.image_id, token):
+        raise _given_up(session, image)
+
+
+def _given_up(session: Session, image: domain.Image) -> exceptions.GlanceLiteError:
+    """Return the error of an upload that others have ended."""
     try:
         images.get(session, image.image_id)
     except exceptions.ImageNotFound:
-        raise exceptions.Gone(f'Image {image.image_id} was deleted while its data came.') from None
-    raise exceptions.StatusConflict(
+        return exceptions.Gone(f'Image {image.image_id} was deleted while its data came.')
+    return exceptions.StatusConflict(
         'The service lost sight of this upload and gave it up; send the data again.'
     )
 
@@ -228,10 +250,14 @@ def _require_ours(session: Session, image: domain.Image, token: str) -> None:
 def _stage(
     request: Request, file_name: str, source: body.BodySource, expected: int | None
 ) -> dict[str, Any]:
-    fd = request.services.staging.create(file_name)
+    staging = request.services.staging
+    fd = staging.create(file_name)
     try:
         facts = _transfer(request, source, lambda data: files.write_all(fd, data), expected)
         return facts.to_record() | {'mtime_ns': seal(fd)}
+    except BaseException:
+        staging.remove(file_name)
+        raise
     finally:
         os.close(fd)
 
@@ -246,7 +272,20 @@ def _record_staged(
         images.update(session, image.image_id, from_status=domain.UPLOADING, size=facts['size'])
         staged.insert(session, staged.Staged(image.image_id, area, file_name, facts))
 
-    request.services.db.transact(work)
+    request.services.db.transact(
+        work,
+        done=lambda session: _is_staged(session, image, file_name),
+        patience=PATIENCE_SECONDS,
+    )
+
+
+def _is_published(session: Session, image: domain.Image, location: domain.Location) -> bool:
+    return (location.store, location.url) in ownership.of(session, image.image_id).places
+
+
+def _is_staged(session: Session, image: domain.Image, file_name: str) -> bool:
+    found = staged.get(session, image.image_id)
+    return found is not None and found.file_name == file_name
 
 
 def _transfer(
@@ -265,27 +304,82 @@ def _transfer(
     )
 
 
-def _return_to_queued(
-    request: Request, image: domain.Image, from_status: str, token: str, error: BaseException
-) -> None:
-    """Make the image as it was, unless it was deleted or given to another upload meanwhile."""
+def _undo_upload(
+    request: Request,
+    image: domain.Image,
+    token: str,
+    error: BaseException,
+    location: domain.Location | None,
+) -> bool:
+    """Make the image as it was, and remove what was stored.
+
+    True if the image is active after all: it was, and only the answer to the commit was lost.
+
+    :raises Gone, StatusConflict: others had ended the upload, and took its data from the store.
+    """
+    services = request.services
+    given_up: exceptions.GlanceLiteError | None = None
+
+    def work(session: Session) -> list[removals.Removal] | None:
+        nonlocal given_up
+        ours = _release(session, image, domain.SAVING, token)
+        given_up = None if ours else _given_up(session, image)
+        if location is None:
+            return []
+        if not ours and _is_published(session, image, location):
+            return None
+        return removals.note(session, image.image_id, [location])
+
+    notes = _decide(request, image, error, work, [])
+    for note in notes or []:
+        removing.try_removal(services.db, services.stores, note)
+    if given_up is not None and isinstance(error, exceptions.StoreError):
+        raise given_up from error
+    return notes is None
+
+
+def _undo_stage(
+    request: Request, image: domain.Image, token: str, error: BaseException, file_name: str
+) -> bool:
+    """Make the image as it was, and remove what was staged; True as above, if it is staged."""
+
+    def work(session: Session) -> bool:
+        ours = _release(session, image, domain.UPLOADING, token)
+        return not ours and _is_staged(session, image, file_name)
+
+    is_staged = _decide(request, image, error, work, None)
+    if is_staged is False:
+        request.services.staging.remove(file_name)
+    return bool(is_staged)
+
+
+def _release(session: Session, image: domain.Image, from_status: str, token: str) -> bool:
+    """Return the image to ``queued``; False if it was deleted, published or given up meanwhile."""
+    if not uploads.end(session, image.image_id, token):
+        return False
+    return images.update(
+        session, image.image_id, from_status=from_status, status=domain.QUEUED, **images.NO_DATA
+    )
+
+
+def _decide(
+    request: Request,
+    image: domain.Image,
+    error: BaseException,
+    work: Callable[[Session], _Decision],
+    otherwise: _Otherwise,
+) -> _Decision | _Otherwise:
+    """Return what ``work`` decides on the image, or ``otherwise`` if nothing can be decided now.
+
+    Then a janitor does it, as the upload gives no more signs of life.
+    """
     if isinstance(error, errors.IncompleteBody):
         LOG.info('Image %s: the client left before its data was complete', image.image_id)
-
-    def work(session: Session) -> None:
-        if uploads.end(session, image.image_id, token):
-            images.update(
-                session,
-                image.image_id,
-                from_status=from_status,
-                status=domain.QUEUED,
-                **images.NO_DATA,
-            )
-
     try:
-        request.services.db.transact(work)
+        return request.services.db.transact(work)
     except Exception:
-        LOG.exception('Image %s stays in status %s', image.image_id, from_status)
+        LOG.exception('Image %s is left to a janitor', image.image_id)
+        return otherwise
 
 
 def _attempt() -> str:

@@ -6,11 +6,16 @@ from __future__ import annotations
 from glance_lite.api import access, views
 from glance_lite.api.wsgi import Reply, Request
 from glance_lite.db import tasks
+from glance_lite.db.engine import Session
+from glance_lite.domain.task import Task
 
 
 def list_tasks(request: Request) -> Reply:
     """``GET /v2/images/{image_id}/tasks``: show the tasks of an image, the oldest first."""
-    with request.services.db.reader() as session:
+
+    def work(session: Session) -> list[Task]:
         image = access.load_image(request, session, 'get_image')
-        found = tasks.list_for_image(session, image.image_id)
+        return tasks.list_for_image(session, image.image_id)
+
+    found = request.services.db.read(work)
     return Reply(data={'tasks': [views.image_task(task) for task in found]})

@@ -10,15 +10,16 @@ from typing import Any
 from oslo_config import cfg
 from oslo_log import log
 
-from glance_lite import exceptions
+from glance_lite import exceptions, removing
 from glance_lite.api import access, errors, views
 from glance_lite.api.schemas import images as schemas
 from glance_lite.api.schemas import validation
 from glance_lite.api.wsgi import Reply, Request
-from glance_lite.db import image_list, images, tasks
-from glance_lite.db.engine import Session
+from glance_lite.db import image_list, images, ownership, removals, tasks
+from glance_lite.db.engine import Session, utcnow
 from glance_lite.domain import image as domain
 from glance_lite.domain import image_query, image_rules, json_patch, text
+from glance_lite.services import Services
 
 LOG = log.getLogger(__name__)
 
@@ -34,12 +35,15 @@ def create_image(request: Request) -> Reply:
     attributes.setdefault('owner', request.context.owner)
     image = domain.Image(image_id=attributes.pop('id', None) or str(uuid.uuid4()))
     _assign(image, attributes)
-    target = access.target_of(image)
+    target = access.target_of(request.context, image)
     target['project_id'] = request.context.owner
     request.services.policy.require(request.context, 'add_image', target)
     _require_visibility(request, image)
     _check_quotas(request.services.conf, image)
-    request.services.db.transact(lambda session: images.insert(session, image))
+    request.services.db.transact(
+        lambda session: images.insert(session, image),
+        done=lambda session: ownership.of(session, image.image_id).status is not None,
+    )
     image.tags.sort()
     location = f'{request.base_url}/v2/images/{image.image_id}'
     return Reply(201, views.image(image), [('Location', location), *_discovery_headers(request)])
@@ -47,8 +51,9 @@ def create_image(request: Request) -> Reply:
 
 def get_image(request: Request) -> Reply:
     """``GET /v2/images/{image_id}``: show an image."""
-    with request.services.db.reader() as session:
-        image = access.load_image(request, session, 'get_image')
+    image = request.services.db.read(
+        lambda session: access.load_image(request, session, 'get_image')
+    )
     return Reply(data=views.image(image, request.services.conf.show_image_direct_url))
 
 
@@ -58,16 +63,17 @@ def list_images(request: Request) -> Reply:
     services.policy.require(context, 'get_images', {'project_id': context.project_id})
     conf = services.conf
     query = image_query.parse(request.query, conf.limit_param_default, conf.api_limit_max)
-    with services.db.reader() as session:
-        page, more = image_list.list_page(
+    page, more = services.db.read(
+        lambda session: image_list.list_page(
             session, query, context.project_id, bool(context.is_admin)
         )
+    )
     direct_url = conf.show_image_direct_url
     data: dict[str, Any] = {
         'images': [
             views.image(image, direct_url)
             for image in page
-            if services.policy.allows(context, 'get_image', access.target_of(image))
+            if services.policy.allows(context, 'get_image', access.target_of(context, image))
         ],
         'first': _link(request.query, None),
         'schema': '/v2/schemas/images',
@@ -103,20 +109,26 @@ def update_image(request: Request) -> Reply:
             _require_visibility(request, image)
         _check_quotas(request.services.conf, image)
         columns = {name: getattr(image, name) for name in changed if name in _COLUMNS}
-        images.update(session, image.image_id, **columns)
+        image.updated_at = utcnow()
+        images.update(session, image.image_id, updated_at=image.updated_at, **columns)
         images.set_properties(session, image.image_id, _difference(before, image.properties))
         if 'tags' in changed:
+            image.tags.sort()
             images.set_tags(session, image.image_id, image.tags)
-        return images.get(session, image.image_id)
+        return image
 
     image = request.services.db.transact(work)
     return Reply(data=views.image(image, request.services.conf.show_image_direct_url))
 
 
 def delete_image(request: Request) -> Reply:
-    """``DELETE /v2/images/{image_id}``: delete an image, its data, and an import that runs."""
+    """``DELETE /v2/images/{image_id}``: delete an image, its data, and an import that runs.
 
-    def work(session: Session) -> domain.Image:
+    What is to be removed is noted with the deletion: what this request cannot remove, janitors do.
+    """
+    services = request.services
+
+    def work(session: Session) -> tuple[domain.Image, list[removals.Removal]]:
         image = access.load_image(request, session, 'delete_image', for_update=True)
         if image.protected:
             raise exceptions.Forbidden(
@@ -125,16 +137,24 @@ def delete_image(request: Request) -> Reply:
         deletable = [
             status for status, after in domain.TRANSITIONS.items() if domain.DELETED in after
         ]
-        if not images.delete(session, image.image_id, deletable):
+        if not images.delete(session, image.image_id, deletable, known=image):
             raise exceptions.StatusConflict(
                 f'Image {image.image_id} cannot be deleted in status {image.status}.'
             )
         if image.import_task_id is not None:
             tasks.request_cancel(session, image.import_task_id)
-        return image
+        if image.status == domain.SAVING:  # its upload ends in a while, or has died
+            for store in services.stores:
+                removals.note_attempts(session, image.image_id, store.store_id)
+        return image, removals.note(session, image.image_id, image.locations)
 
-    image = request.services.db.transact(work)
-    _delete_data(request, image)
+    image, notes = services.db.transact(
+        work,
+        done=lambda session: (
+            ownership.of(session, request.args['image_id']).status == domain.DELETED
+        ),
+    )
+    _delete_data(services, image, notes)
     return Reply(204)
 
 
@@ -192,7 +212,9 @@ def _require_change(request: Request, image: domain.Image, change: json_patch.Ch
 def _require_visibility(request: Request, image: domain.Image) -> None:
     rule = {'public': 'publicize_image', 'community': 'communitize_image'}.get(image.visibility)
     if rule is not None:
-        request.services.policy.require(request.context, rule, access.target_of(image))
+        request.services.policy.require(
+            request.context, rule, access.target_of(request.context, image)
+        )
 
 
 def _check_quotas(conf: cfg.ConfigOpts, image: domain.Image) -> None:
@@ -226,22 +248,11 @@ def _link(query: list[tuple[str, str]], marker: str | None) -> str:
     return '/v2/images' + ('?' + urllib.parse.urlencode(kept) if kept else '')
 
 
-def _delete_data(request: Request, image: domain.Image) -> None:
-    """Remove the data of a deleted image; what cannot be removed is logged."""
-    services = request.services
-    for location in image.locations:
-        try:
-            services.stores.get(location.store).delete(location.url)
-        except exceptions.StoreDataNotFound:
-            pass
-        except exceptions.GlanceLiteError as error:
-            LOG.error(
-                'Image %s: its data in store %s was not deleted: %s',
-                image.image_id,
-                location.store,
-                error,
-            )
+def _delete_data(services: Services, image: domain.Image, notes: list[removals.Removal]) -> None:
+    """Remove the data of a deleted image; what cannot be removed, janitors try again."""
+    for note in notes:
+        removing.try_removal(services.db, services.stores, note)
     try:
         services.staging.remove_all(image.image_id)
     except OSError as error:
-        LOG.error('Image %s: its staged data was not deleted: %s', image.image_id, error)
+        LOG.warning('Image %s: its staged data was not deleted: %s', image.image_id, error)

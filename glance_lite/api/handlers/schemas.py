@@ -7,6 +7,7 @@ from typing import Any
 
 from glance_lite import exceptions
 from glance_lite.api.schemas import images as image_schemas
+from glance_lite.api.schemas import members as member_schemas
 from glance_lite.api.schemas import tasks as task_schemas
 from glance_lite.api.wsgi import Reply, Request
 
@@ -20,6 +21,8 @@ def get_schema(request: Request) -> Reply:
     schemas: dict[str, dict[str, Any]] = {
         'image': image,
         'images': image_schemas.images_schema(image),
+        'member': member_schemas.MEMBER,
+        'members': image_schemas.page_schema('members', member_schemas.MEMBER),
         'task': task_schemas.TASK,
         'tasks': image_schemas.page_schema('tasks', task_schemas.TASK),
     }

@@ -56,8 +56,12 @@ def _rule(error: Any) -> str:
         return f'must be {" or ".join(_TYPES.get(name, name) for name in kinds)}'
     if kind == 'enum':
         return f'must be one of: {", ".join(str(item or "null") for item in value)}'
-    if kind in ('maxLength', 'minLength'):
-        return f'may have {value} characters at {"most" if kind == "maxLength" else "least"}'
+    if kind == 'required':
+        return f'must have {", ".join(name for name in value if name not in error.instance)}'
+    if kind == 'maxLength':
+        return f'may have {value} characters at most'
+    if kind == 'minLength':
+        return 'must not be empty' if value == 1 else f'must have {value} characters at least'
     if kind in ('maximum', 'minimum'):
         return f'must be {value} at {"most" if kind == "maximum" else "least"}'
     if kind == 'pattern':

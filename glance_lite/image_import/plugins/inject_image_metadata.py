@@ -25,6 +25,7 @@ OPTS = [
         'ignore_user_roles',
         type=types.LooseList(),
         default=['admin'],
+        mutable=True,
         help='Images that are imported by a user with any of these roles get no properties. '
         'Compared without case.',
     ),
@@ -32,6 +33,7 @@ OPTS = [
         'inject',
         default='',
         sample_default='"property1":"value1","property2":"value2"',
+        mutable=True,
         help='Properties for each imported image, as name:value pairs with commas between them. '
         'Either may be put in quotes, and must be when it holds a comma (or, for a name, a colon); '
         'within quotes a backslash keeps a quote or a backslash as it is. They come before what '

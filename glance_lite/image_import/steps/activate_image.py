@@ -12,7 +12,7 @@ from oslo_log import log
 
 from glance_lite import exceptions
 from glance_lite.db import images
-from glance_lite.db.engine import Database, Session
+from glance_lite.db.engine import Database, Session, is_outage
 from glance_lite.domain import image as domain
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step
@@ -97,6 +97,8 @@ class ActivateImage(Step):
         except exceptions.GlanceLiteError:
             raise
         except Exception as error:
+            if not is_outage(error):
+                raise
             # the commit may have been done or not: undo nothing, the next attempt looks
             LOG.warning('Import %s: is the image published? %s', task_id, error)
-            raise exceptions.LeaseLost(f'task {task_id}') from error
+            raise exceptions.AttemptInterrupted(f'task {task_id}') from error

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``complete-task``: let go of the image and record the success."""
+"""``complete-task``: let go of the image, record the success, and remove what it took."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import datetime
 
 from oslo_log import log
 
-from glance_lite.db import images, tasks
-from glance_lite.db.engine import Database, Session
+from glance_lite.db import flows, images, removals, staged, tasks
+from glance_lite.db.engine import Database, Session, is_outage
 from glance_lite.domain import image as domain
 from glance_lite.domain import task as task_domain
 from glance_lite.image_import.run import ImportRun
@@ -33,15 +33,16 @@ class CompleteTask(Step):
         """Record the success; trouble is logged."""
         try:
             complete(self._db, self.run, self._time_to_live)
-        except Exception:
-            LOG.exception('Import %s: the task was not completed', self.run.task.task_id)
+        except Exception as error:
+            if not is_outage(error):  # else it is tried again at once, or by another attempt
+                LOG.exception('Import %s: the task was not completed', self.run.task.task_id)
 
 
 def complete(db: Database, run: ImportRun, time_to_live: datetime.timedelta) -> None:
-    """Let go of an active image and make its task a success. May be called twice."""
+    """Let go of an active image and make its task a success: the import is settled."""
 
     def work(session: Session) -> None:
-        run.guard(session)
+        run.lease.end(session)
         images.update(
             session,
             run.image_id,
@@ -50,6 +51,11 @@ def complete(db: Database, run: ImportRun, time_to_live: datetime.timedelta) -> 
             from_status=(domain.ACTIVE, domain.DEACTIVATED),
         )
         images.set_properties(session, run.image_id, {domain.IMPORT_TASK: None})
+        staged.delete(session, run.image_id)
+        if run.is_persisted:
+            flows.forget(session, run.task.task_id)
+        if run.lease.gen > 1:
+            note_strays(session, run, run.task.plan['stores'])
         tasks.finish(
             session,
             run.task.task_id,
@@ -62,4 +68,14 @@ def complete(db: Database, run: ImportRun, time_to_live: datetime.timedelta) -> 
             error=None,  # a retry of a plugin's own may have mended what went wrong
         )
 
-    db.transact(work)
+    db.transact(work, done=run.lease.is_over)
+    run.is_settled = True
+
+
+def note_strays(session: Session, run: ImportRun, stores: list[str]) -> None:
+    """Have janitors look whether something of this import is left in stores.
+
+    A store may have been away, or an earlier attempt that stands still may still finish its copy.
+    """
+    for store_id in stores:
+        removals.note_attempts(session, run.image_id, store_id)

@@ -36,7 +36,7 @@ class ConfirmClaim(Step):
         """
         with self._db.reader() as session:
             try:
-                image = images.get(session, self.run.image_id)
+                image = images.get_bare(session, self.run.image_id)
             except exceptions.ImageNotFound:
                 raise exceptions.ImportCancelled('The image was deleted.') from None
         if image.import_task_id != self.run.task.task_id or image.status != domain.IMPORTING:
@@ -57,5 +57,6 @@ class ConfirmClaim(Step):
                     held_by=self.run.task.task_id,
                     **result[1],
                 )
-        except Exception:
+        except Exception as error:
+            self.run.give_way(error)
             LOG.exception('Import %s: the image keeps its new formats', self.run.task.task_id)

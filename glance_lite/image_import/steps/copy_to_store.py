@@ -33,7 +33,7 @@ class CopyToStore(Step):
         """
         self.run.bytes_total = image_facts['size']
         try:
-            self._store.discard_attempts(self.run.image_id)
+            self._store.discard_attempts(self.run.image_id, confirm=self.run.lease.check)
             stored = self._store.put_file(
                 data_path, self.run.image_id, self.run.attempt, self.run.advance
             )
@@ -54,7 +54,7 @@ class CopyToStore(Step):
     def revert(self, result: Any, **kwargs: Any) -> None:
         """Remove whatever this or an earlier attempt left in the store."""
         try:
-            self._store.discard_attempts(self.run.image_id)
+            self._store.discard_attempts(self.run.image_id, confirm=self.run.lease.check)
         except Exception:
             LOG.exception(
                 'Import %s: store %s still has data', self.run.task.task_id, self._store.store_id

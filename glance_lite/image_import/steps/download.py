@@ -50,7 +50,7 @@ class Download(Step):
 
         :raises ImportFailed: the source, or a limit, ended the download.
         """
-        self._staging.remove_all(self.run.image_id)  # what an attempt before this one left
+        self._clear()  # what an attempt before this one left
         source = self._open_source(self.run.checkpoint)
         try:
             self.run.bytes_total = source.content_length
@@ -62,7 +62,10 @@ class Download(Step):
 
     def revert(self, result: Any, **kwargs: Any) -> None:
         """Remove whatever was downloaded."""
-        self._staging.remove_all(self.run.image_id)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._staging.remove_all(self.run.image_id, self.run.lease.check)
 
     def _receive(self, source: RemoteSource) -> dict[str, Any]:
         expected = (self.run.task.plan.get('validation') or {}).get('os_hash_algo')
@@ -77,7 +80,11 @@ class Download(Step):
                 advance=self.run.advance,
             )
             return facts.to_record() | {'mtime_ns': seal(fd)}
-        except exceptions.LimitExceeded as error:
-            raise exceptions.ImportFailed('too_large', error.message) from error
+        except BaseException as error:
+            # whoever goes on may not see this staging area; the name is of this attempt alone
+            self._staging.remove(self._file_name)
+            if isinstance(error, exceptions.LimitExceeded):
+                raise exceptions.ImportFailed('too_large', error.message) from error
+            raise
         finally:
             os.close(fd)

@@ -45,7 +45,7 @@ class MeasureData(Step):
             return staged_facts, path
         facts = self._measure(path, staged_facts['os_hash_algo'])
         with self._db.reader() as session:
-            image = images.get(session, self.run.image_id)
+            image = images.get_bare(session, self.run.image_id)
         self._rules.check(facts.finding, image.disk_format or 'raw')
         return facts.to_record(), path
 

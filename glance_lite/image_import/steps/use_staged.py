@@ -11,6 +11,7 @@ from glance_lite.db import staged
 from glance_lite.db.engine import Database
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step, uri_of
+from glance_lite.stores import files
 from glance_lite.stores.staging import StagingArea
 
 
@@ -33,28 +34,43 @@ class UseStaged(Step):
         if found is None or found.area != self._staging.area_id:
             raise _unreachable()
         path = self._staging.path(found.file_name)
+        info = self._require_unchanged(path, found)
+        self.run.bytes_total = info.st_size
+        uri = uri_of(self._lend(path, found))
+        self.run.bytes_done = info.st_size
+        return uri, uri, found.facts
+
+    def _lend(self, path: str, found: staged.Staged) -> str:
+        """Give the flow a second name of the file: a plugin that removes or replaces what it was
+        given, as those of the field do, leaves the data for another try.
+
+        It is a copy where a plugin had the file before: one that stands still, in an attempt that
+        is over, may write into it later.
+        """
+        lent = self._staging.path(f'{found.file_name}.{self.run.attempt}.lent')
+        had_before = self.run.lease.gen > 1 or found.facts.get('was_lent')
+        if self.run.task.plan['plugins'] and had_before:
+            files.copy(path, lent, self.run.advance)
+            os.utime(lent, ns=(found.facts['mtime_ns'],) * 2)
+            self._require_unchanged(path, found)
+            return lent
+        try:
+            os.link(path, lent, follow_symlinks=False)
+        except FileExistsError:
+            return lent
+        except OSError:  # a file system without links
+            return path
+        return lent
+
+    @staticmethod
+    def _require_unchanged(path: str, found: staged.Staged) -> os.stat_result:
         try:
             info = os.stat(path, follow_symlinks=False)
         except OSError:
             raise _unreachable() from None
         if (info.st_size, info.st_mtime_ns) != (found.facts['size'], found.facts['mtime_ns']):
             raise _unreachable()
-        self.run.bytes_done = self.run.bytes_total = info.st_size
-        uri = uri_of(self._lend(path, found.file_name))
-        return uri, uri, found.facts
-
-    def _lend(self, path: str, file_name: str) -> str:
-        """Give the flow a second name of the file: a plugin that removes or replaces what it was
-        given, as those of the field do, leaves the data for another try.
-        """
-        name = f'{file_name}.lent'
-        self._staging.remove(name)
-        lent = self._staging.path(name)
-        try:
-            os.link(path, lent, follow_symlinks=False)
-        except OSError:  # a file system without links
-            return path
-        return lent
+        return info
 
 
 def _unreachable() -> exceptions.ImportFailed:

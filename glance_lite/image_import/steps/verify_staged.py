@@ -6,8 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 from glance_lite import exceptions
-from glance_lite.db import images
-from glance_lite.db.engine import Database
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step
 from glance_lite.inspection import Finding, FormatRules
@@ -16,20 +14,18 @@ from glance_lite.inspection import Finding, FormatRules
 class VerifyStaged(Step):
     """Refuse bytes of another hash or format, or unsafe ones. Changes nothing."""
 
-    def __init__(self, run: ImportRun, db: Database, rules: FormatRules) -> None:
+    def __init__(self, run: ImportRun, rules: FormatRules) -> None:
         super().__init__('verify-staged', run)
-        self._db = db
         self._rules = rules
 
-    def execute(self, staged_facts: dict[str, Any]) -> None:
+    def execute(self, staged_facts: dict[str, Any], image_before: dict[str, Any]) -> None:
         """Check the facts measured while the bytes came.
 
         :raises ImportFailed: ``checksum_mismatch``, ``unsafe_image`` or ``format_mismatch``.
         """
         self._check_hash(staged_facts)
-        with self._db.reader() as session:
-            image = images.get(session, self.run.image_id)
-        self._rules.check(Finding(**staged_facts['finding']), image.disk_format or 'raw')
+        declared = image_before['disk_format'] or 'raw'
+        self._rules.check(Finding(**staged_facts['finding']), declared)
 
     def _check_hash(self, facts: dict[str, Any]) -> None:
         wanted = self.run.task.plan.get('validation')

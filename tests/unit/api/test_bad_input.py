@@ -75,7 +75,10 @@ BODIES = [
     b'{"a": "' + b'x' * 2_000_000 + b'"}',
 ]
 #: What is a right body after all, for some route.
-RIGHT = {('PATCH', b'[]')}
+RIGHT = {
+    ('PATCH', '/v2/images/{image_id}', b'[]'),
+    ('PUT', '/v2/images/{image_id}/tags/{value}', b''),
+}
 HEADERS: list[dict[str, str]] = [
     {},
     {'Content-Length': '-1'},
@@ -121,7 +124,8 @@ def test_malformed_requests_at_every_route(api: Api) -> None:
         }:
             for method in handlers:
                 for body in BODIES:
-                    if (method, body) in RIGHT or (not body and method in ('GET', 'DELETE')):
+                    right = (method, template, body) in RIGHT
+                    if right or (not body and method in ('GET', 'DELETE')):
                         continue
                     answer = send(api, method, path, body, {})
                     assert 400 <= answer.status_int < 500, (method, path, body[:80], answer.body)

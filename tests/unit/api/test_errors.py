@@ -6,13 +6,16 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import pymysql
 import pytest
+import sqlalchemy as sa
 from glanceclient import exc as glanceclient_errors
 from openstack import exceptions as sdk_errors
 from oslo_db import exception as db_exception
 
 from glance_lite import exceptions
 from glance_lite.api import errors
+from glance_lite.db import trouble
 
 from .conftest import Api
 
@@ -73,12 +76,33 @@ def test_every_exception_that_a_request_may_raise_has_a_status() -> None:
         assert answer is not None and 400 <= answer.status < 600, name
 
 
-def test_the_state_of_the_database_is_no_fault_of_the_request() -> None:
-    for kind in (db_exception.DBDeadlock, db_exception.DBConnectionError):
-        answer = errors.describe(kind())
-        assert answer is not None and answer.status == 503
-        assert answer.headers == [('Retry-After', '5')]
+@pytest.mark.parametrize(
+    ('error', 'word'),
+    [
+        (db_exception.DBDeadlock(), 'busy'),
+        (db_exception.DBConnectionError(), 'does not answer'),
+        (trouble.CommitUnknown(), 'look before you try again'),
+        (
+            sa.exc.OperationalError(
+                "UPDATE images SET owner = 'secret'",
+                {'a': 'secret'},
+                pymysql.OperationalError(1021, 'Disk full'),
+            ),
+            'no space left',
+        ),
+    ],
+)
+def test_trouble_of_the_database_is_no_fault_of_the_request(error: Exception, word: str) -> None:
+    answer = errors.describe(error)
+    assert answer is not None and (answer.status, answer.code) == (503, 'service_unavailable')
+    assert answer.headers == [('Retry-After', '5')]
+    assert word in answer.message
+    assert answer.cause is not None and 'secret' not in answer.cause
+
+
+def test_what_is_no_trouble_of_the_database_is_no_503() -> None:
     assert errors.describe(db_exception.DBDuplicateEntry()).status == 409
+    assert errors.describe(db_exception.DBError(ValueError())) is None
     assert errors.describe(ValueError()) is None
 
 

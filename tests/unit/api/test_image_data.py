@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import webob
+from oslo_db.exception import DBConnectionError
 
-from glance_lite.db import images, staged
+from glance_lite import exceptions
+from glance_lite.db import images, removals, staged, uploads
+from glance_lite.db.engine import Database
 from glance_lite.domain import image as domain
 from glance_lite.testing.images import write_qcow2
 
@@ -175,6 +179,83 @@ def test_an_image_deleted_under_an_upload_leaves_nothing(api: Api, suffix: str) 
     assert error(put(api, path + suffix, source, None)) == (410, 'gone')
     assert error(api.get(path)) == (404, 'image_not_found')
     assert api.stored_files() == [] and api.staged_files() == []
+
+
+def test_an_upload_that_others_ended_says_so_when_its_data_is_gone(api: Api) -> None:
+    path = api.create(**FORMATS)
+    image_id = path.rpartition('/')[2]
+
+    def give_up() -> None:
+        with api.services.db.writer() as session:
+            ((found, token),) = uploads.list_silent(session, -1000)
+            assert found == image_id and uploads.end(session, found, token)
+            images.update(session, image_id, from_status=domain.SAVING, status=domain.QUEUED)
+        api.services.stores.default.discard_attempts(image_id)
+
+    answer = put(api, path + '/file', Broken(at_end=give_up), None)
+    assert error(answer) == (409, 'status_conflict') and 'send the data again' in answer.text
+    assert_as_before(api, path)
+
+
+class Unsteady(Database):
+    """A database whose next transaction is lost, or done without an answer, when told so."""
+
+    trouble: str | None = None
+
+    def transact(self, work: Any, **options: Any) -> Any:
+        trouble, self.trouble = self.trouble, None
+        if trouble == 'before':
+            raise DBConnectionError('lost')
+        done = super().transact(work, **options)
+        if trouble == 'after':
+            raise DBConnectionError('no answer')
+        return done
+
+
+def with_trouble(api: Api, path: str, when: str) -> webob.Response:
+    """Send data whose last transaction meets with trouble."""
+    db = api.services.db = Unsteady(api.services.db.engine)
+    return put(api, path, Broken(at_end=lambda: setattr(db, 'trouble', when)), None)
+
+
+@pytest.mark.parametrize('suffix', ['/file', '/stage'])
+def test_data_stays_if_only_the_answer_of_the_database_was_lost(api: Api, suffix: str) -> None:
+    path = api.create(**FORMATS)
+    assert with_trouble(api, path + suffix, 'after').status_int == 204
+    if suffix == '/file':
+        assert api.get(path + '/file').body == b'x' * 1000
+    else:
+        assert api.get(path).json['status'] == 'uploading' and len(api.staged_files()) == 1
+
+
+@pytest.mark.parametrize('suffix', ['/file', '/stage'])
+def test_nothing_stays_if_the_database_did_not_take_it(api: Api, suffix: str) -> None:
+    path = api.create(**FORMATS)
+    assert with_trouble(api, path + suffix, 'before').status_int >= 500
+    assert_as_before(api, path)
+    assert api.call('PUT', path + suffix, DATA).status_int == 204
+
+
+def test_an_upload_that_was_given_up_leaves_a_note_where_its_store_is_away(
+    api: Api, tmp_path: Path
+) -> None:
+    path = api.create(**FORMATS)
+
+    class Leaving(Database):
+        def transact(self, work: Any, **options: Any) -> Any:
+            try:
+                return super().transact(work, **options)
+            except exceptions.Gone:
+                (tmp_path / 'fast').rename(tmp_path / 'away')
+                raise
+
+    api.services.db = Leaving(api.services.db.engine)
+    source = Broken(at_end=lambda: api.call('DELETE', path))
+    assert error(put(api, path + '/file', source, None)) == (410, 'gone')
+    (tmp_path / 'away').rename(tmp_path / 'fast')
+    with api.services.db.reader() as session:
+        urls = [note.url for note in removals.list_all(session) if note.url]
+    assert [os.path.basename(url) for url in urls] == api.stored_files()
 
 
 def test_content_that_is_not_as_declared_is_refused_and_may_be_corrected(

@@ -53,7 +53,8 @@ def test_a_staged_image_is_handed_to_the_conductors(api: Api) -> None:
     assert (task['id'], task['status'], task['request_id']) == (task_id, 'pending', 'req-42')
     assert (task['owner'], task['user_id'], task['image_id']) == ('p1', 'user-of-p1', image['id'])
     assert task['input'] == {'image_id': image['id'], 'import_req': DIRECT, 'backend': ['fast']}
-    assert (task['progress'], task['error'], task['expires_at']) == (None, None, None)
+    assert (task['progress']['phase'], task['progress']['position']) == ('waiting', 1)
+    assert (task['error'], task['expires_at']) == (None, None)
     with api.services.db.reader() as session:
         record = tasks.get(session, task_id)
         data = staged_db.get(session, image['id'])

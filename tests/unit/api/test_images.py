@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
+from pathlib import Path
 
 import pytest
+
+from glance_lite import removing
+from glance_lite.db import images, removals, uploads
+from glance_lite.testing.stores import put
 
 from .conftest import FORMATS, Api, error
 
@@ -264,3 +270,45 @@ def test_deleting_removes_the_data(api: Api) -> None:
 def test_an_id_that_is_none_is_not_found(api: Api) -> None:
     for image_id in ('not-a-uuid', '%00', 'x' * 300, '%F0%9F%98%80', str(uuid.uuid4())):
         assert error(api.get(f'/v2/images/{image_id}')) == (404, 'image_not_found')
+
+
+def test_what_is_to_be_removed_is_noted_until_it_is_gone(api: Api, tmp_path: Path) -> None:
+    kept_away, gone = api.upload(), api.upload()
+    assert api.call('DELETE', gone).status_int == 204
+    (tmp_path / 'fast').rename(tmp_path / 'away')
+    assert api.call('DELETE', kept_away).status_int == 204
+    (tmp_path / 'away').rename(tmp_path / 'fast')
+    with api.services.db.reader() as session:
+        (note,) = removals.list_all(session)
+    assert kept_away.endswith(note.image_id) and note.url is not None
+    assert [os.path.basename(note.url)] == api.stored_files()
+
+
+def test_what_an_upload_left_is_removed_with_its_image(api: Api) -> None:
+    path = api.create(**FORMATS)
+    image_id = path.rpartition('/')[2]
+    with api.services.db.writer() as session:
+        images.update(session, image_id, status='saving')
+        uploads.begin(session, image_id, 'of a process that died')
+    put(api.services.stores.get('cold'), image_id, 'a', b'left')
+    assert api.call('DELETE', path).status_int == 204
+    with api.services.db.reader() as session:
+        notes = removals.list_all(session)
+    assert sorted(note.store for note in notes) == ['cold', 'fast']
+    for note in notes:
+        assert removing.carry_out(api.services.db, api.services.stores, note)
+    assert api.stored_files() == []
+
+
+def test_a_change_answers_what_is_then_shown(api: Api) -> None:
+    path = api.create(tags=['b'], os='x', old='y')
+    changes = [
+        {'op': 'replace', 'path': '/tags', 'value': ['z', 'a', 'z']},
+        {'op': 'replace', 'path': '/os', 'value': 'other'},
+        {'op': 'remove', 'path': '/old'},
+        {'op': 'add', 'path': '/new', 'value': ''},
+        {'op': 'replace', 'path': '/min_ram', 'value': 7},
+    ]
+    answer = api.call('PATCH', path, changes)
+    assert answer.status_int == 200 and answer.json == api.get(path).json
+    assert answer.json['tags'] == ['a', 'z'] and answer.json['os'] == 'other'

@@ -56,11 +56,12 @@ class Time:
         return self.now
 
 
-def follow(view, task_id='t'):
+def follow(view, task_id='t', live=False):
     stream, time = io.StringIO(), Time()
-    display = Display(stream, clock=time.clock)
+    display = Display(stream, clock=time.clock, live=live)
     outcome = watch.follow(view, 'i', task_id, display, sleep=time.sleep, clock=time.clock)
-    return outcome, [line.split()[0] for line in stream.getvalue().splitlines()], stream.getvalue()
+    seen = [line.split()[0] for line in stream.getvalue().splitlines() if line.split()]
+    return outcome, seen, stream.getvalue()
 
 
 def test_every_phase_is_shown_once_in_order():
@@ -77,6 +78,15 @@ def test_every_phase_is_shown_once_in_order():
     )
     assert seen == names
     assert outcome.is_active and outcome.error == {}
+
+
+def test_waiting_shows_how_many_come_first_and_is_no_interruption():
+    waiting = [{**running('waiting', attempt=0), 'status': 'pending'} for _ in range(2)]
+    waiting[0]['progress']['position'], waiting[1]['progress']['position'] = 3, 1
+    end = {**running('complete-task', phases=['confirm-claim']), 'status': 'success'}
+    outcome, _, written = follow(View([*waiting, end]), live=True)
+    assert outcome.is_active and 'interrupted' not in written
+    assert 'waiting, 2 before it' in written and 'waiting for a worker' in written
 
 
 def test_an_import_that_was_over_before_the_first_look_still_tells_its_phases():

@@ -7,10 +7,11 @@ import os
 import pytest
 import sqlalchemy as sa
 
-from glance_lite.conductor import conductor, janitor
-from glance_lite.db import images, models, staged, tasks, uploads
+from glance_lite.conductor import conductor, janitor, litter
+from glance_lite.db import images, models, removals, staged, tasks, uploads
 from glance_lite.domain import image as domain
 from glance_lite.domain import task as task_domain
+from glance_lite.testing.stores import put
 from tests.engine import Engine
 
 
@@ -39,9 +40,10 @@ def begin_upload(engine, status, silent=False):
                 .where(models.uploads.c.image_id == image_id)
                 .values(seen_ms=1)
             )
-    os.close(engine.services.staging.create(f'{image_id}.part'))
-    writer = engine.services.stores.default.open_writer(image_id, 'a')
-    writer.write(memoryview(b'half'))
+    if status == domain.UPLOADING:
+        os.close(engine.services.staging.create(f'{image_id}.part'))
+    else:
+        engine.services.stores.default.open_writer(image_id, 'a').write(memoryview(b'half'))
     return image_id, f'token-{image_id[:8]}'
 
 
@@ -49,14 +51,47 @@ def begin_upload(engine, status, silent=False):
 def test_an_upload_whose_process_died_is_given_up(engine, janitor_of, status):
     image_id, token = begin_upload(engine, status, silent=True)
     live_id, _ = begin_upload(engine, status)
-    janitor_of(engine).go_round()
+    cleaner = janitor_of(engine)
+    cleaner.go_round()
+    assert engine.image(image_id).status == status
+    cleaner.go_round()
+    cleaner.clear_stores()
     assert engine.image(image_id).status == domain.QUEUED
     assert engine.image(live_id).status == status
     left = engine.leftovers()
-    assert left['staging'] == [f'{live_id}.part']
-    assert [name.split('.')[0] for name in left['fast']] == [live_id]
+    assert left['staging'] + left['fast'] == [
+        f'{live_id}.part' if status == domain.UPLOADING else f'{live_id}.a.part'
+    ]
     with engine.db.writer() as session:  # the receiver, should it wake, decides nothing
         assert not uploads.end(session, image_id, token)
+
+
+def test_an_upload_that_could_not_be_spoken_for_is_not_lost(engine, janitor_of):
+    image_id, token = begin_upload(engine, domain.SAVING, silent=True)  # the database was away
+    cleaner = janitor_of(engine)
+    cleaner.go_round()
+    with engine.db.writer() as session:
+        uploads.renew(session, [token])
+    cleaner.go_round()
+    assert engine.image(image_id).status == domain.SAVING
+
+
+def test_a_database_that_takes_no_changes_shows_no_upload_to_be_lost(engine, janitor_of):
+    image_id, _ = begin_upload(engine, domain.SAVING, silent=True)
+    cleaner = janitor_of(engine)
+
+    def refuse(connection, cursor, statement, *rest):
+        if statement.startswith('UPDATE uploads'):
+            raise RuntimeError('database or disk is full')
+
+    sa.event.listen(engine.db.engine, 'before_cursor_execute', refuse)
+    for _ in range(3):
+        cleaner.go_round()
+    sa.event.remove(engine.db.engine, 'before_cursor_execute', refuse)
+    cleaner.go_round()
+    assert engine.image(image_id).status == domain.SAVING
+    cleaner.go_round()
+    assert engine.image(image_id).status == domain.QUEUED
 
 
 def test_staged_data_expires_unless_an_import_has_it(engine, janitor_of):
@@ -81,10 +116,20 @@ def test_files_that_nothing_needs_are_removed(engine, janitor_of):
     deleted = engine.create()
     with engine.db.writer() as session:
         images.delete(session, deleted, [domain.QUEUED])
-    for name in (f'{kept}.old', f'{deleted}.x', 'not-an-image.y'):
+    for name in (f'{kept}.old', f'{deleted}.x', f'{kept}.upload-1.lent', f'{kept}.a.part.b'):
         os.close(staging.create(name))
+    os.makedirs(os.path.join(staging.directory, f'{kept}.work', 'inner'))
     janitor_of(engine).go_round()
     assert engine.leftovers()['staging'] == [f'{kept}.upload-1']
+
+
+def test_files_named_after_no_image_are_left_alone_for_longer(engine, make_conf, janitor_of):
+    os.close(engine.services.staging.create('scratch.file'))
+    janitor_of(engine).go_round()
+    assert engine.leftovers()['staging'] == ['scratch.file']
+    (found,) = litter.stray_files(engine.services, 0, unknown_seconds=0)
+    assert 'no image' in found.reason and found.remove()
+    assert engine.leftovers()['staging'] == []
 
 
 def test_files_of_an_import_that_runs_are_left_alone_even_if_its_image_is_deleted(
@@ -120,7 +165,7 @@ def test_expired_tasks_are_removed(engine, janitor_of):
 
 
 def test_an_import_whose_staging_host_is_lost_fails_and_may_be_staged_again(engine, monkeypatch):
-    monkeypatch.setattr(conductor, 'UNREACHABLE_MS', -1)
+    monkeypatch.setattr(conductor, 'YOUNG_MS', -1)
     lost, here = engine.stage(1000), engine.stage(2000)
     with engine.db.writer() as session:
         session.execute(
@@ -135,6 +180,8 @@ def test_an_import_whose_staging_host_is_lost_fails_and_may_be_staged_again(engi
     assert runner.run_pending() == 1  # only the one that it reaches
     assert engine.image(lost).status == domain.IMPORTING
     runner.fail_unreachable()
+    assert engine.image(lost).status == domain.IMPORTING  # the database may have been away
+    runner.fail_unreachable()
     done = engine.task(task_id)
     assert (done.status, done.error['code']) == ('failure', 'staging_unreachable')
     assert 'stage it again' in done.message
@@ -145,5 +192,89 @@ def test_an_import_whose_staging_host_is_lost_fails_and_may_be_staged_again(engi
 def test_an_import_waits_for_a_conductor_that_reaches_its_area(engine):
     image_id = engine.stage(1000)
     engine.post(image_id)
-    engine.conductor().fail_unreachable()
+    runner = engine.conductor()
+    for _ in range(2):
+        runner.fail_unreachable()
     assert engine.image(image_id).status == domain.IMPORTING
+
+
+def note(engine, image_id, url=None, store='fast'):
+    """Note data that is to be removed now."""
+    with engine.db.writer() as session:
+        if url is None:
+            return removals.note_attempts(session, image_id, store, in_seconds=-1)
+        return removals.note(session, image_id, [domain.Location(store, url)], in_seconds=-1)[0]
+
+
+def make_due(engine):
+    with engine.db.writer() as session:
+        session.execute(sa.update(models.removals).values(due_ms=1))
+
+
+def notes(engine):
+    with engine.db.reader() as session:
+        return removals.list_all(session)
+
+
+def test_noted_data_is_removed_as_soon_as_its_store_is_there(engine, janitor_of, tmp_path):
+    image_id = engine.create()
+    url = put(engine.services.stores.get('fast'), image_id, 'a', b'data').url
+    note(engine, image_id, url)
+    note(engine, image_id, 'file:///gone', store='unknown')
+    (tmp_path / 'fast').rename(tmp_path / 'away')
+    for tries in (1, 2):
+        make_due(engine)
+        janitor_of(engine).clear_stores()
+        assert [removal.attempts for removal in notes(engine)] == [tries, tries]
+    (tmp_path / 'away').rename(tmp_path / 'fast')
+    janitor_of(engine).clear_stores()
+    assert engine.leftovers()['fast'] == [f'{image_id}.a']  # it is not due yet
+    make_due(engine)
+    janitor_of(engine).clear_stores()
+    assert engine.leftovers()['fast'] == []
+    assert [removal.store for removal in notes(engine)] == ['unknown']
+
+
+def test_attempts_are_removed_but_for_the_data_of_the_image(engine, janitor_of):
+    image_id = engine.stage(1000)
+    engine.post(image_id, stores=['fast', 'cold'])
+    engine.conductor().run_pending()
+    (kept,) = [place.url for place in engine.image(image_id).locations if place.store == 'fast']
+    store = engine.services.stores.get('fast')
+    put(store, image_id, 'old', b'old')
+    store.open_writer(image_id, 'older').write(memoryview(b'half'))
+    note(engine, image_id)
+    janitor_of(engine).clear_stores()
+    assert [data.url for data in store.list_data()] == [kept]
+    assert notes(engine) == []
+    assert len(engine.leftovers()['cold']) == 1
+
+
+@pytest.mark.parametrize('busy', ['upload', 'import'])
+def test_attempts_are_left_alone_while_the_image_is_busy(engine, janitor_of, busy):
+    if busy == 'upload':
+        image_id, _ = begin_upload(engine, domain.SAVING)
+    else:
+        image_id = engine.stage(1000)
+        engine.post(image_id)
+        put(engine.services.stores.default, image_id, 'a', b'half')
+    note(engine, image_id)
+    janitor_of(engine).clear_stores()
+    assert len(engine.leftovers()['fast']) == 1
+    assert [removal.attempts for removal in notes(engine)] == [1]
+
+
+def test_an_image_keeps_its_data_when_its_store_was_renamed_or_moved(engine, janitor_of):
+    store = engine.services.stores.get('fast')
+    for place in (
+        domain.Location('fast', 'file:///before/moving/{}.a'),
+        domain.Location('name-of-before', 'file:///before/renaming/{}.a'),
+    ):
+        image_id = engine.create(status=domain.ACTIVE)
+        place.url = place.url.format(image_id)
+        with engine.db.writer() as session:
+            images.set_locations(session, image_id, [place])
+        put(store, image_id, 'a', b'data')
+        note(engine, image_id)
+    janitor_of(engine).clear_stores()
+    assert notes(engine) == [] and len(engine.leftovers()['fast']) == 2

@@ -116,3 +116,20 @@ def test_plugins_of_the_plan_decide_not_those_of_the_conductor(make_conf):
     engine.conductor().run_pending()
     phases = [phase['phase'] for phase in engine.task(task_id).progress['phases']]
     assert engine.image(image_id).status == 'active' and 'run-plugin:a' not in phases
+
+
+def test_the_journal_of_a_flow_is_closed_to_who_lost_it(make_conf, database_url):
+    engine = Engine(make_conf(connection=database_url))
+    task_id = engine.post(engine.stage())
+    conductor = engine.conductor()
+    board = conductor._jobboard
+    job = next(board.iterjobs())
+    board.claim(job, 'me')
+    run = conductor._begin(job)
+    journal = conductor._storage.journal(run)
+    journal._at_once = True
+    take_over(engine, task_id)  # and this process does not know
+    with pytest.raises(exceptions.LeaseLost):
+        journal.update_flow_details(journal.detail)
+    assert engine.leftovers()['flows'] == 0
+    engine.db.dispose()

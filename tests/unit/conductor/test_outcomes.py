@@ -2,6 +2,7 @@
 """How imports end: the table of outcomes, each step's failure, and nothing left behind."""
 
 import dataclasses
+import errno
 import hashlib
 import os
 import random
@@ -12,8 +13,8 @@ import pytest
 from oslo_db import exception as db_exception
 from taskflow import task
 
-from glance_lite import exceptions
-from glance_lite.db import images, tasks
+from glance_lite import exceptions, removing
+from glance_lite.db import images, jobs, models, removals, tasks
 from glance_lite.db.engine import Database
 from glance_lite.domain import image as domain
 from glance_lite.plugin.loader import PluginSet
@@ -245,6 +246,16 @@ def test_a_plugin_may_not_give_a_file_from_elsewhere(make_conf):
     assert 'passwd' not in done.message
 
 
+@pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT])
+def test_a_plugin_that_finds_no_space_says_so(make_conf, number):
+    full = plugin(fail(OSError(number, os.strerror(number), '/var/lib/scratch/new')))
+    engine = Engine(make_conf(), PluginSet({'grow': full}))
+    image, done = run(engine, engine.stage())
+    assert (image.status, done.error['code']) == ('uploading', 'no_space')
+    assert done.error['retryable'] and done.error['plugin'] == 'grow'
+    assert done.message == ("The plugin 'grow' failed: There is no space left for the image data.")
+
+
 def test_a_store_that_fails_undoes_the_others(make_conf):
     engine = Engine(make_conf())
     image_id = engine.stage()
@@ -333,6 +344,7 @@ def publish_and_die(engine, image_id):
     path = staging.path(staging.list_files(image_id)[0])
     stored = store.put_file(path, image_id, 'first', lambda count: None)
     with engine.db.writer() as session:
+        assert jobs.claim(session, task_id, 0, 'dead', -1000)
         images.update(
             session, image_id, from_status=domain.IMPORTING, status=domain.ACTIVE, size=stored.size
         )
@@ -373,12 +385,12 @@ def test_a_commit_that_nobody_heard_of_undoes_nothing(make_conf, committed):
 
         broken = False
 
-        def transact(self, work):
+        def transact(self, work, **options):
             if 'ActivateImage' not in work.__qualname__ or self.broken:
-                return super().transact(work)
+                return super().transact(work, **options)
             self.broken = True
             if committed:
-                super().transact(work)
+                super().transact(work, **options)
             raise db_exception.DBConnectionError
 
     engine = Engine(make_conf())
@@ -386,9 +398,44 @@ def test_a_commit_that_nobody_heard_of_undoes_nothing(make_conf, committed):
     engine.services = dataclasses.replace(engine.services, db=deaf)
     image_id = engine.stage()
     task_id = engine.post(image_id)
-    assert engine.conductor().run_pending() == 2  # left by the first attempt, ended by the second
-    assert deaf.broken
+    assert engine.conductor().run_pending() == 1
+    assert deaf.broken and engine.task(task_id).status == 'processing'
+    with engine.db.writer() as session:  # as after the pause that follows trouble
+        session.execute(models.jobs.update().values(expires_ms=1))
+    assert engine.conductor().run_pending() == 1
     image = engine.image(image_id)
     assert (image.status, engine.task(task_id).status) == ('active', 'success')
     assert engine.services.stores.default.size(image.locations[0].url) == 100_000
     assert engine.leftovers()['staging'] == []
+
+
+def test_what_a_store_keeps_of_a_failed_import_is_noted(make_conf):
+    engine = Engine(make_conf())
+    image_id = engine.stage()
+    task_id = engine.post(image_id, stores=['fast', 'cold'])
+    directory = engine.services.stores.get('cold').directory
+    os.rename(directory, directory + '-away')
+    engine.conductor().run_pending()
+    assert engine.task(task_id).error['code'] == 'store_failed'
+    assert engine.image(image_id).status == 'uploading'
+    with engine.db.reader() as session:
+        [note] = removals.list_all(session)
+    assert (note.image_id, note.store, note.url) == (image_id, 'cold', None)
+
+
+def test_after_a_lost_attempt_the_stores_are_looked_at_once_more(make_conf):
+    engine = Engine(make_conf())
+    image_id = engine.stage()
+    task_id = engine.post(image_id)
+    with engine.db.writer() as session:
+        assert jobs.claim(session, task_id, 0, 'dead', -1000)
+    engine.conductor().run_pending()
+    assert engine.image(image_id).status == 'active'
+    stray = engine.services.stores.default.open_writer(image_id, 'stray')
+    stray.write(memoryview(b'late'))
+    stray.commit()  # as by a conductor that stood still meanwhile
+    with engine.db.reader() as session:
+        [note] = removals.list_all(session)
+    assert removing.carry_out(engine.db, engine.services.stores, note)
+    [kept] = engine.leftovers()['fast']
+    assert engine.image(image_id).locations[0].url.endswith(kept)

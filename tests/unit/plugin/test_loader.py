@@ -130,13 +130,6 @@ def test_the_order_is_that_of_the_option_in_either_spelling(load, written):
     assert load('inject_image_metadata,no_op').names == ['inject_image_metadata', 'no_op']
 
 
-def test_the_names_and_their_order_are_logged_once(load, caplog):
-    with caplog.at_level('INFO'):
-        load('inject_image_metadata, no_op')
-    lines = [record.getMessage() for record in caplog.records if 'Import plugins' in record.msg]
-    assert lines == ['Import plugins in order: inject_image_metadata, no_op']
-
-
 def test_a_plugin_that_is_not_installed_is_named_with_those_that_are(load):
     text = refusal(load, 'inject_image_metadta')
     assert "there is no plugin 'inject_image_metadta' installed" in text

@@ -10,6 +10,7 @@ from oslo_config import cfg
 from glance_lite import exceptions
 from glance_lite.conf import import_filtering
 from glance_lite.remote import UrlFilter, UrlRefused, mask_url, resolver
+from glance_lite.remote.urls import is_masked
 
 PUBLIC = '93.184.216.34'
 
@@ -209,6 +210,19 @@ def test_user_info_is_kept_apart_and_hidden(build, names):
 )
 def test_secrets_are_masked_even_in_malformed_urls(url, shown):
     assert mask_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    ('url', 'masked'),
+    [
+        ('http://h/x', False),
+        ('http://u:p@h/x', True),
+        ('http://h/x?token=1', True),
+        ('http://h/' + 'x' * 600, True),
+    ],
+)
+def test_it_is_known_whether_a_masked_url_may_lack_something(url, masked):
+    assert is_masked(mask_url(url)) is masked
 
 
 def test_the_default_port_counts(build):

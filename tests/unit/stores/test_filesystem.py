@@ -37,6 +37,44 @@ class TestFileStore(StoreContract):
         store.discard_attempts('image')
         assert os.listdir(tmp_path / 'images') == []
 
+    def test_what_it_did_not_name_is_listed_as_nobodys(self, store, tmp_path):
+        put(store, 'image', 'one', b'data')
+        store.open_writer('image', 'two').write(memoryview(b'part'))
+        directory = tmp_path / 'images'
+        (directory / 'README').write_bytes(b'12345')
+        (directory / 'a.b.c.d').write_bytes(b'')
+        (directory / 'sub.directory').mkdir()
+        (directory / 'link.one').symlink_to(directory / 'README')
+        found = {
+            os.path.basename(data.url): (data.image_id, data.size) for data in store.list_data()
+        }
+        assert found == {
+            'image.one': ('image', 4),
+            'image.two.part': ('image', 4),
+            'README': (None, 5),
+            'a.b.c.d': (None, 0),
+        }
+
+    def test_data_is_not_gone_when_the_directory_is(self, store, tmp_path):
+        url = put(store, 'image', 'one', b'data').url
+        (tmp_path / 'images').rename(tmp_path / 'away')
+        for call in (store.delete, store.open_writer):
+            with pytest.raises(exceptions.StoreError) as caught:
+                call(url) if call == store.delete else call('image', 'two', 10)
+            assert not isinstance(caught.value, exceptions.StoreDataNotFound)
+        with pytest.raises(exceptions.StoreError):
+            list(store.list_data())
+        (tmp_path / 'away').rename(tmp_path / 'images')
+        store.delete(url)
+
+    def test_a_commit_that_fails_leaves_nothing(self, store, tmp_path):
+        writer = store.open_writer('image', 'one')
+        writer.write(memoryview(b'data'))
+        (tmp_path / 'images/image.one').mkdir()  # in the way of the name
+        with pytest.raises(exceptions.StoreError):
+            writer.commit()
+        assert os.listdir(tmp_path / 'images') == ['image.one']
+
     @pytest.mark.parametrize('name', ['../outside', 'sub/../../outside', '%2e%2e/outside'])
     def test_a_url_never_leads_out_of_the_directory(self, store, tmp_path, name):
         (tmp_path / 'outside').write_bytes(b'secret')

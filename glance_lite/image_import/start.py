@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Begin an import: is the image ready for it, what is the plan, and one transaction that posts it.
+
+Whether the caller may do so is decided before. TaskFlow, which is slow to load, has no place here:
+it is the conductors' business.
+"""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from typing import Any
+
+from oslo_log import log
+
+from glance_lite import exceptions
+from glance_lite.context import RequestContext
+from glance_lite.db import engine, images, jobs, staged, tasks
+from glance_lite.db.engine import Session
+from glance_lite.domain import image as domain
+from glance_lite.domain import image_rules, import_request
+from glance_lite.domain.import_request import ImportRequest
+from glance_lite.domain.task import Task
+from glance_lite.remote import http_source
+from glance_lite.remote.urls import mask_url
+from glance_lite.services import Services
+
+LOG = log.getLogger(__name__)
+
+#: The kind of the posted job.
+JOB = 'import'
+
+
+def require_importable(session: Session, image: domain.Image, wanted: ImportRequest) -> None:
+    """Raise unless the image is in the state that the method needs.
+
+    Whether its data is staged completely is asked when the import is posted.
+
+    :raises ImportRunning: another import holds it.
+    :raises StatusConflict: another status, or a format not chosen.
+    """
+    if image.import_task_id is not None and image.status == domain.IMPORTING:
+        raise _running(session, image)
+    needed = import_request.NEEDS_STATUS[wanted.method]
+    if image.status != needed:
+        advice = ''
+        if wanted.method == import_request.GLANCE_DIRECT and image.status == domain.QUEUED:
+            advice = ' Stage its data first.'
+        raise exceptions.StatusConflict(
+            f'The method {wanted.method} needs an image in status {needed}, but this one is in '
+            f'status {image.status}.{advice}'
+        )
+    image_rules.require_formats(image, exceptions.StatusConflict)
+
+
+def check_source(services: Services, wanted: ImportRequest) -> None:
+    """Judge the URI and the addresses of its host, as the download will do again.
+
+    :raises InvalidRequest: the method needs one, and there is none.
+    :raises ImportFailed: ``filtered_uri``.
+    """
+    if wanted.method != import_request.WEB_DOWNLOAD:
+        return
+    if not wanted.uri:
+        raise exceptions.InvalidRequest("The method web-download needs the field 'method.uri'.")
+    http_source.check_source(services.url_filter, services.http_options, wanted.uri)
+
+
+def start_import(
+    services: Services,
+    caller: RequestContext,
+    image: domain.Image,
+    wanted: ImportRequest,
+    stores: tuple[str, ...],
+    body: dict[str, Any],
+) -> Task:
+    """Claim the image, post the import and announce it; all of it or nothing. Return its task.
+
+    :param body: the request as it came; kept without the secrets of its URI.
+    :raises ImportRunning: another request was quicker.
+    :raises StatusConflict: the image is not ready for it any more.
+    """
+    task = _plan(services, caller, image, wanted, stores, body)
+    seconds = services.conf['import'].deadline
+    services.db.transact(
+        lambda session: _post(session, task, wanted, seconds),
+        done=lambda session: _is_posted(session, task),
+    )
+    services.announcer.announce(task.task_id)
+    LOG.info(
+        'Import of image %s begins: task %s, method %s, stores %s',
+        image.image_id,
+        task.task_id,
+        wanted.method,
+        ', '.join(stores),
+    )
+    return task
+
+
+def _plan(
+    services: Services,
+    caller: RequestContext,
+    image: domain.Image,
+    wanted: ImportRequest,
+    stores: tuple[str, ...],
+    body: dict[str, Any],
+) -> Task:
+    validation = wanted.validation
+    return Task(
+        task_id=str(uuid.uuid4()),
+        image_id=image.image_id,
+        owner=caller.owner,
+        user_id=caller.user_id,
+        request_id=caller.request_id,
+        input={
+            'image_id': image.image_id,
+            'import_req': _without_secrets(body),
+            'backend': list(stores),
+        },
+        plan={
+            'method': wanted.method,
+            'uri': wanted.uri,
+            'stores': list(stores),
+            'all_stores_must_succeed': wanted.all_stores_must_succeed,
+            'plugins': list(services.plugins.names),
+            'validation': None
+            if validation is None
+            else {
+                'os_hash_algo': validation.os_hash_algo,
+                'os_hash_value': validation.os_hash_value,
+            },
+        },
+        caller=caller.to_record(),
+    )
+
+
+def _without_secrets(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the body with the URI as it may be shown and kept in the record."""
+    uri = body['method'].get('uri')
+    if not isinstance(uri, str):
+        return body
+    return {**body, 'method': {**body['method'], 'uri': mask_url(uri)}}
+
+
+def _post(session: Session, task: Task, wanted: ImportRequest, seconds: int) -> None:
+    assert task.image_id is not None
+    image_id = task.image_id
+    needed = import_request.NEEDS_STATUS[wanted.method]
+    if not images.hold_for_import(session, image_id, task.task_id, needed):
+        image = images.get(session, image_id)
+        require_importable(session, image, wanted)
+        raise exceptions.StatusConflict('The image was changed meanwhile; look at it again.')
+    area = None
+    if wanted.method == import_request.GLANCE_DIRECT:
+        data = staged.get(session, image_id)
+        if data is None:
+            raise exceptions.StatusConflict(
+                'The data of the image is not staged completely yet; wait until the upload has '
+                'ended.'
+            )
+        area = data.area
+    tasks.insert(session, task, deadline_in=seconds)
+    images.set_properties(
+        session,
+        image_id,
+        {
+            domain.IMPORT_TASK: task.task_id,
+            domain.IMPORTING_TO_STORES: ','.join(task.plan['stores']),
+            domain.FAILED_IMPORT: None,
+            domain.IMPORT_ERROR: None,
+        },
+    )
+    jobs.post(session, task.task_id, JOB, {}, area=area, project=task.owner)
+
+
+def _is_posted(session: Session, task: Task) -> bool:
+    try:
+        tasks.get(session, task.task_id)
+    except exceptions.TaskNotFound:
+        return False
+    return True
+
+
+def _running(session: Session, image: domain.Image) -> exceptions.ImportRunning:
+    """Return the conflict with a running import: which task, its phase, its age."""
+    assert image.import_task_id is not None
+    try:
+        task = tasks.get(session, image.import_task_id)
+    except exceptions.TaskNotFound:
+        return exceptions.ImportRunning('Another import of the image is running.')
+    phase = (task.progress or {}).get('phase', 'waiting')
+    if phase == 'waiting':
+        phase = 'waiting for a conductor'
+    began = task.created_at or engine.utcnow()
+    age = max(datetime.timedelta(), engine.utcnow() - began)
+    return exceptions.ImportRunning(
+        f'Another import of the image is running: task {task.task_id}, phase {phase}, '
+        f'begun {int(age.total_seconds())} seconds ago.'
+    )
