@@ -10,13 +10,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Source(ThreadingHTTPServer):
-    """Serves ``data`` at ``/disk``. ``/missing`` is 404, ``/short`` ends, ``/stall`` waits."""
+    """Serves ``data`` at ``/disk``. ``/missing`` is 404, ``/short`` ends, ``/stall`` waits.
+
+    ``/drip`` sends no more than a drop now and then until ``gate`` is set.
+    """
 
     daemon_threads = True
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.closing = threading.Event()
+        self.gate = threading.Event()
         super().__init__(('127.0.0.1', 0), _Handler)
 
     @property
@@ -50,6 +54,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data[:half])
             if self.path == '/stall':
                 self.server.closing.wait(60)
+            if self.path == '/drip':
+                sent = half
+                while sent < len(data) and not self.server.gate.wait(0.1):
+                    sent += self.wfile.write(data[sent : sent + 64])
+                self.wfile.write(data[sent:])
 
     def log_message(self, *args: object) -> None:
         pass
@@ -64,5 +73,6 @@ def source(data: bytes) -> Iterator[Source]:
         yield server
     finally:
         server.closing.set()
+        server.gate.set()
         server.shutdown()
         server.server_close()

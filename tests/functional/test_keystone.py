@@ -249,6 +249,29 @@ def test_properties_are_injected_except_for_ignored_roles_whatever_their_case(pe
         assert 'approved_by' not in who.image(plain)
 
 
+def test_an_image_is_shared_with_a_project_which_accepts_it(people, alice, images, identity):
+    """With the client that users have: the owner offers, the other project answers."""
+    bob, image_id, project = people['bob'], images['shared'], identity.id_of('project', 'p2')
+    alice.openstack('image', 'add', 'project', image_id, project)
+    try:
+        assert bob.sha512(image_id) == SHA512
+        assert 'of-alice-shared' not in names(bob)
+        assert 'of-alice-shared' in names(bob, 'member_status=pending')
+        bob.openstack('image', 'set', '--accept', image_id)
+        assert 'of-alice-shared' in [
+            i['Name'] for i in bob.openstack('image', 'list', '-f', 'json')
+        ]
+        for who in (alice, bob):
+            (member,) = who.openstack('image', 'member', 'list', '-f', 'json', image_id)
+            assert (member['Member ID'], member['Status']) == (project, 'accepted')
+        assert do(bob, WRITES['patch'], image_id).status_code == 403
+        bob.openstack('image', 'set', '--reject', image_id)
+        assert 'of-alice-shared' not in names(bob)
+    finally:
+        alice.openstack('image', 'remove', 'project', image_id, project)
+    assert do(bob, READS['show'], image_id).status_code == 404
+
+
 def test_rules_may_be_overridden_beside_the_configuration(api, alice, people, images):
     """The file is found while the service runs; role names are compared without case."""
     path = api.folder / 'policy.yaml'

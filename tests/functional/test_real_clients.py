@@ -127,6 +127,18 @@ def test_openstack_image_lists_shows_sets_and_deletes(api):
     assert api.request('GET', f"/v2/images/{made['id']}").status_code == 404
 
 
+def test_openstack_deactivates_an_image_and_activates_it_again(api):
+    image_id = api.create(name='osc-off')
+    assert api.put(image_id, DATA, 'file').status_code == 204
+    api.openstack('image', 'set', '--deactivate', '--tag', 'one', image_id)
+    shown = api.image(image_id)
+    assert (shown['status'], shown['tags']) == ('deactivated', ['one'])
+    api.openstack('image', 'set', '--activate', image_id)
+    assert api.image(image_id)['status'] == 'active'
+    api.openstack('image', 'unset', '--tag', 'one', image_id)
+    assert api.image(image_id)['tags'] == []
+
+
 def test_openstack_image_import_of_a_url(api, tmp_path):
     image_id = api.create(name='osc-web')
     with source(DATA) as web:
@@ -209,6 +221,25 @@ def test_glance_lists_tasks_stores_and_methods(api):
     assert 'gc-tasks' in glance(api, 'image-list')
 
 
+def test_glance_shares_tags_and_deactivates(api):
+    image_id = api.create(name='gc-shared')
+    assert 'pending' in glance(api, 'member-create', image_id, 'p2')
+    assert 'accepted' in glance(api, 'member-update', image_id, 'p2', 'accepted')
+    assert 'accepted' in glance(api, 'member-get', image_id, 'p2')
+    assert 'p2' in glance(api, 'member-list', '--image-id', image_id)
+    glance(api, 'member-delete', image_id, 'p2')
+    assert 'p2' not in glance(api, 'member-list', '--image-id', image_id)
+    glance(api, 'image-tag-update', image_id, 'a tag')
+    assert api.image(image_id)['tags'] == ['a tag']
+    glance(api, 'image-tag-delete', image_id, 'a tag')
+    assert api.put(image_id, DATA, 'file').status_code == 204
+    glance(api, 'image-deactivate', image_id)
+    assert api.image(image_id)['status'] == 'deactivated'
+    glance(api, 'image-reactivate', image_id)
+    shown = api.image(image_id)
+    assert (shown['status'], shown['tags']) == ('active', [])
+
+
 def test_openstacksdk_imports_staged_data(api, cloud):
     image = cloud.image.create_image(
         'sdk-direct',
@@ -240,6 +271,17 @@ def test_openstacksdk_uploads_updates_and_deletes(api, cloud):
         'sdk-file', disk_format='raw', container_format='bare', data=DATA, validate_checksum=True
     )
     cloud.image.update_image(image, name='sdk-new', hw_disk_bus='scsi')
+    cloud.image.deactivate_image(image)
+    assert api.image(image.id)['status'] == 'deactivated'
+    cloud.image.reactivate_image(image)
+    cloud.image.add_tag(image, 'one')
+    assert api.image(image.id)['tags'] == ['one']
+    cloud.image.remove_tag(image, 'one')
+    member = cloud.image.add_member(image, member_id='p2')
+    assert cloud.image.update_member(member, image, status='accepted').status == 'accepted'
+    assert [each.member_id for each in cloud.image.members(image)] == ['p2']
+    cloud.image.remove_member(member, image)
+    assert list(cloud.image.members(image)) == []
     found = cloud.image.find_image('sdk-new')
     assert (found.id, found.hw_disk_bus, found.status) == (image.id, 'scsi', 'active')
     assert image.id in [each.id for each in cloud.image.images(limit=2)]
