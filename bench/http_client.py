@@ -48,7 +48,9 @@ class Client:
             self._connection.close()
             self._connection = None
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
+    def call(
+        self, method: str, path: str, body: Any = None, content_type: str = 'application/json'
+    ) -> Any:
         """Send one JSON request, on the connection of the last one if the service kept it.
 
         :returns: the decoded body, or None for an empty one.
@@ -58,7 +60,7 @@ class Client:
             self._connection = http.client.HTTPConnection(*self._address, timeout=self._timeout)
         headers = dict(self._headers)
         if body is not None:
-            headers['Content-Type'] = 'application/json'
+            headers['Content-Type'] = content_type
         self._connection.request(
             method, path, json.dumps(body) if body is not None else None, headers
         )

@@ -74,7 +74,7 @@ UWSGI = """\
 http-socket = 127.0.0.1:{port}
 module = glance.wsgi.api:application
 master = true
-processes = 2
+processes = {workers}
 threads = 8
 lazy-apps = true
 need-app = true
@@ -95,9 +95,12 @@ class Peer:
     key = 'peer'
     token = 'bench:bench:admin,member,reader'
 
-    def __init__(self, environment: Path, folder: Path, port: int, source_port: int) -> None:
+    def __init__(
+        self, environment: Path, folder: Path, port: int, source_port: int, workers: int = 2
+    ) -> None:
         self._environment = environment
         self._folder = folder
+        self._workers = workers
         self._source_port = source_port
         self._database = 'glance_lite_bench_peer'
         self.port = port
@@ -115,6 +118,7 @@ class Peer:
         values = {
             'folder': self._folder,
             'port': self.port,
+            'workers': self._workers,
             'source_port': self._source_port,
             'database': database,
         }

@@ -22,7 +22,8 @@ API_CONF = """\
 [DEFAULT]
 bind_host = 127.0.0.1
 bind_port = {port}
-workers = 2
+workers = {workers}
+api_only = {api_only}
 enabled_backends = fast:file
 node_staging_uri = file://{folder}/staging
 enabled_import_methods = glance-direct, web-download
@@ -41,6 +42,25 @@ allowed_ports = {source_port}
 """
 
 
+UWSGI = """\
+[uwsgi]
+http-socket = 127.0.0.1:{port}
+module = glance_lite.wsgi:application
+master = true
+processes = {workers}
+threads = 8
+lazy-apps = true
+need-app = true
+thunder-lock = true
+http-chunked-input = true
+listen = 100
+buffer-size = 65535
+die-on-term = true
+disable-logging = true
+add-header = Connection: close
+"""
+
+
 class GlanceLite:
     """glance_lite in one folder; ``prepare`` once, then ``start`` and ``stop`` at will."""
 
@@ -48,9 +68,19 @@ class GlanceLite:
     key = 'ours'
     token = 'bench:bench:admin,member,reader'
 
-    def __init__(self, environment: Path, folder: Path, port: int, source_port: int) -> None:
+    def __init__(
+        self,
+        environment: Path,
+        folder: Path,
+        port: int,
+        source_port: int,
+        workers: int = 2,
+        api_only: bool = False,
+    ) -> None:
         self._environment = environment
         self._folder = folder
+        self._workers = workers
+        self._api_only = api_only
         self._conf = folder / 'conf' / 'glance-api.conf'
         self._source_port = source_port
         self._database = 'glance_lite_bench_ours'
@@ -63,7 +93,9 @@ class GlanceLite:
     def prepare(self) -> None:
         """Make environment, folders, conf file and an empty synced database."""
         self._bin = environments.make(
-            self._environment, ['--editable', f'{SOURCE}[mysql]'], (SOURCE / 'setup.cfg',)
+            self._environment,
+            ['--editable', f'{SOURCE}[mysql]', 'pyuwsgi'],
+            (SOURCE / 'setup.cfg',),
         )
         for name in ('staging', 'store', 'conf'):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
@@ -72,6 +104,8 @@ class GlanceLite:
             API_CONF.format(
                 folder=self._folder,
                 port=self.port,
+                workers=self._workers,
+                api_only=self._api_only,
                 source_port=self._source_port,
                 database=database,
             )
@@ -82,11 +116,14 @@ class GlanceLite:
 
     def start(self) -> None:
         """Start the service, with the conductor that it runs itself, and wait until it answers."""
-        command = [str(self._bin / 'glance-lite-api'), '--config-file', str(self._conf)]
-        self.processes = ServiceProcesses(command, self._folder / 'glance-lite-api.log')
+        command, env = self._command()
+        self.processes = ServiceProcesses(command, self._folder / 'glance-lite-api.log', env)
         client = self.client(timeout_seconds=5)
         wait_until(client.answers, START_SECONDS, self.name, self.processes)
         client.close()
+
+    def _command(self) -> tuple[list[str], dict[str, str]]:
+        return [str(self._bin / 'glance-lite-api'), '--config-file', str(self._conf)], {}
 
     def stop(self) -> None:
         """End the service's processes; data and database stay."""
@@ -95,3 +132,16 @@ class GlanceLite:
     def remove(self) -> None:
         """Drop the database; the caller removes the folder."""
         databases.drop(self._bin / 'python', self._database)
+
+
+class UnderUwsgi(GlanceLite):
+    """glance_lite under uWSGI, set up like the peer; nobody runs imports."""
+
+    name = 'glance_lite under uWSGI'
+    key = 'uwsgi'
+
+    def _command(self) -> tuple[list[str], dict[str, str]]:
+        ini = self._folder / 'uwsgi.ini'
+        ini.write_text(UWSGI.format(port=self.port, workers=self._workers))
+        env = {'OS_GLANCE_CONFIG_DIR': str(self._conf.parent)}
+        return [str(self._bin / 'uwsgi'), '--ini', str(ini)], env
