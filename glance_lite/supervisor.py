@@ -357,6 +357,7 @@ class Supervisor:
             level = logging.ERROR if code < 0 else logging.INFO
             LOG.log(level, '%s ended by %s: SIGHUP goes no further', self._check.name, how)
         elif self._accept():
+            LOG.info('%s found nothing wrong: SIGHUP goes on', self._check.name)
             self._signal_all(signal.SIGHUP)
 
     def _stop(self, exit_code: int) -> None:

@@ -94,6 +94,12 @@ class Client:
     def image(self, image_id):
         return self.ask('GET', f'/v2/images/{image_id}').json()
 
+    def tasks(self, image_id):
+        return self.ask('GET', f'/v2/images/{image_id}/tasks').json()['tasks']
+
+    def ended(self, image_id):
+        return all(task['status'] in ('success', 'failure') for task in self.tasks(image_id))
+
     def wait_until_active(self, image_ids, seconds=60):
         def all_active():
             return all(self.image(image_id)['status'] == 'active' for image_id in image_ids)
@@ -112,7 +118,9 @@ def check_end(found, count, images):
         assert image['status'] == 'active', image
         assert image['os_hash_value'] == hashlib.sha512(data).hexdigest()
         assert found.sha512(image_id) == image['os_hash_value']
-        tasks = client.ask('GET', f'/v2/images/{image_id}/tasks').json()['tasks']
+        # an image is active a moment before its task says so
+        wait_for(lambda: client.ended(image_id), 20, 'the end of the task')
+        tasks = client.tasks(image_id)
         assert all(task['status'] == 'success' for task in tasks) and len(tasks) < 2, tasks
     listed = client.ask('GET', '/v2/images?limit=1000').json()['images']
     assert {image['id'] for image in listed} == set(images)

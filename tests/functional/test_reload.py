@@ -28,6 +28,7 @@ ignore_user_roles =
 OPEN, CLOSED = '127.0.0.0/8', ''
 DONE = 'The configuration is reloaded'
 REFUSED = 'The configuration is not reloaded, and everything stays as it was'
+CHECKED = ('SIGHUP goes on', 'SIGHUP goes no further')
 
 
 def rules(networks=OPEN, inject='colour:red', more=''):
@@ -51,6 +52,8 @@ class Reloadable:
         new.write_text(self.rest + text)
         new.rename(self.api.config)
         self.api.process.popen.send_signal(signal.SIGHUP)
+        # the check first: lines of the processes may also follow the signal before this one
+        wait_for(lambda: any(end in self.log()[start:] for end in CHECKED), 20, 'the check')
         wait_for(lambda: self.log()[start:].count(awaited) >= count, 20, awaited)
         return self.log()[start:]
 
