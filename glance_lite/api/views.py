@@ -19,11 +19,8 @@ def time(value: datetime.datetime | None) -> str | None:
     return None if value is None else value.strftime('%Y-%m-%dT%H:%M:%SZ')
 
 
-def image(item: Image, direct_url: bool = False) -> dict[str, Any]:
-    """Return an image as JSON data.
-
-    :param direct_url: show where the data rests.
-    """
+def image(item: Image) -> dict[str, Any]:
+    """Return an image as JSON data, without where its data rests."""
     path = f'/v2/images/{item.image_id}'
     shown: dict[str, Any] = {
         name: value for name, value in item.properties.items() if name not in HIDDEN_PROPERTIES
@@ -54,8 +51,6 @@ def image(item: Image, direct_url: bool = False) -> dict[str, Any]:
     )
     if item.locations:
         shown['stores'] = ','.join(location.store for location in item.locations)
-        if direct_url:
-            shown['direct_url'] = item.locations[0].url
     return shown
 
 

@@ -66,13 +66,15 @@ def require_formats(image: domain.Image, error: type[exceptions.GlanceLiteError]
         raise error(f'{" and ".join(missing)} must be set before the image gets data.')
 
 
-def check_quota(items: Iterable[str], limit: int, what: str) -> None:
+def check_quota(items: Iterable[object], limit: int, what: str, had: int = 0) -> None:
     """Raise when there are more items than a limit; a limit below 0 is none.
+
+    :param had: how many there were before; so many may stay.
 
     :raises LimitExceeded: naming what there is too much of.
     """
     count = sum(1 for _ in items)
-    if 0 <= limit < count:
+    if 0 <= limit < count and count > had:
         raise exceptions.LimitExceeded(
             f'An image may have {limit} {what} at most; this one would have {count}.'
         )

@@ -24,7 +24,6 @@ from glance_lite.domain import image_rules, import_request
 from glance_lite.image_data import Facts, transfer
 from glance_lite.stores import files
 from glance_lite.stores.base import Store, StoreReader
-from glance_lite.stores.registry import StoreRegistry
 from glance_lite.stores.staging import seal
 
 LOG = log.getLogger(__name__)
@@ -156,7 +155,10 @@ def _chosen_store(request: Request) -> Store:
         raise exceptions.InvalidRequest(
             f'X-Image-Meta-Store: there is no such store; the stores are: {", ".join(stores.ids)}.'
         )
-    return stores.get(wanted)
+    store = stores.get(wanted)
+    if store.read_only:
+        raise exceptions.InvalidRequest(f'X-Image-Meta-Store: the store {wanted} is read-only.')
+    return store
 
 
 def _open_body(request: Request, image: domain.Image) -> _Body:
@@ -407,7 +409,7 @@ def _open_reader(
             raise exceptions.InvalidRequest(
                 f'The query parameter prefer may name these stores: {", ".join(stores.ids)}.'
             )
-    for location in sorted(image.locations, key=lambda place: _rank(stores, preferred, place)):
+    for location in stores.by_weight(image.locations, preferred):
         try:
             store = stores.get(location.store)
             if offset and not store.can_seek:
@@ -416,10 +418,3 @@ def _open_reader(
         except (exceptions.StoreError, exceptions.StoreNotFound) as error:
             LOG.warning('Image %s in store %s: %s', image.image_id, location.store, error)
     raise exceptions.StoreError('The data of the image cannot be read from its store.')
-
-
-def _rank(stores: StoreRegistry, preferred: list[str], place: domain.Location) -> tuple[int, int]:
-    if place.store in preferred:
-        return preferred.index(place.store), 0
-    weight = stores.get(place.store).weight if place.store in stores else -1
-    return len(preferred), -weight

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import urllib.parse
 import uuid
 from typing import Any
@@ -54,7 +55,7 @@ def get_image(request: Request) -> Reply:
     image = request.services.db.read(
         lambda session: access.load_image(request, session, 'get_image')
     )
-    return Reply(data=views.image(image, request.services.conf.show_image_direct_url))
+    return Reply(data=_view(request, image))
 
 
 def list_images(request: Request) -> Reply:
@@ -68,10 +69,9 @@ def list_images(request: Request) -> Reply:
             session, query, context.project_id, bool(context.is_admin)
         )
     )
-    direct_url = conf.show_image_direct_url
     data: dict[str, Any] = {
         'images': [
-            views.image(image, direct_url)
+            _view(request, image)
             for image in page
             if services.policy.allows(context, 'get_image', access.target_of(context, image))
         ],
@@ -94,7 +94,9 @@ def update_image(request: Request) -> Reply:
 
     def work(session: Session) -> domain.Image:
         image = access.load_image(request, session, 'modify_image', for_update=True)
-        before = dict(image.properties)
+        if not changes:
+            return image
+        before = dataclasses.replace(image, properties=dict(image.properties))
         changed: dict[str, Any] = {}
         for change in changes:
             _require_change(request, image, change)
@@ -107,18 +109,19 @@ def update_image(request: Request) -> Reply:
             _assign(image, value)
         if 'visibility' in changed:
             _require_visibility(request, image)
-        _check_quotas(request.services.conf, image)
+        _check_quotas(request.services.conf, image, before)
         columns = {name: getattr(image, name) for name in changed if name in _COLUMNS}
         image.updated_at = utcnow()
         images.update(session, image.image_id, updated_at=image.updated_at, **columns)
-        images.set_properties(session, image.image_id, _difference(before, image.properties))
+        images.set_properties(
+            session, image.image_id, _difference(before.properties, image.properties)
+        )
         if 'tags' in changed:
             image.tags.sort()
             images.set_tags(session, image.image_id, image.tags)
         return image
 
-    image = request.services.db.transact(work)
-    return Reply(data=views.image(image, request.services.conf.show_image_direct_url))
+    return Reply(data=_view(request, request.services.db.transact(work)))
 
 
 def delete_image(request: Request) -> Reply:
@@ -217,11 +220,26 @@ def _require_visibility(request: Request, image: domain.Image) -> None:
         )
 
 
-def _check_quotas(conf: cfg.ConfigOpts, image: domain.Image) -> None:
-    image_rules.check_quota(
-        image_rules.own_properties(image.properties), conf.image_property_quota, 'properties'
-    )
-    image_rules.check_quota(image.tags, conf.image_tag_quota, 'tags')
+def _check_quotas(
+    conf: cfg.ConfigOpts, image: domain.Image, before: domain.Image | None = None
+) -> None:
+    """Raise where an image has more than it may, unless it had as much before a change.
+
+    So an image that is above a limit that was lowered can still be changed, and brought below it.
+    """
+    own = image_rules.own_properties
+    had = len(own(before.properties)) if before else 0
+    image_rules.check_quota(own(image.properties), conf.image_property_quota, 'properties', had)
+    had = len(before.tags) if before else 0
+    image_rules.check_quota(image.tags, conf.image_tag_quota, 'tags', had)
+
+
+def _view(request: Request, image: domain.Image) -> dict[str, Any]:
+    services = request.services
+    shown = views.image(image)
+    if image.locations and services.conf.show_image_direct_url:
+        shown['direct_url'] = services.stores.by_weight(image.locations)[0].url
+    return shown
 
 
 def _difference(before: dict[str, str], after: dict[str, str]) -> dict[str, str | None]:

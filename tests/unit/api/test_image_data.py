@@ -135,6 +135,15 @@ def test_an_unknown_store_and_missing_formats_refuse_an_upload(api: Api) -> None
     assert 'disk_format must be set' in answer.json['error']['message']
 
 
+def test_a_store_that_is_only_read_refuses_an_upload(api: Api) -> None:
+    api.services.stores.get('cold').read_only = True
+    path = api.create(**FORMATS)
+    answer = api.call('PUT', path + '/file', DATA, {'X-Image-Meta-Store': 'cold'})
+    assert error(answer) == (400, 'invalid_request')
+    assert answer.json['error']['message'] == 'X-Image-Meta-Store: the store cold is read-only.'
+    assert_as_before(api, path)
+
+
 @pytest.mark.parametrize('suffix', ['/file', '/stage'])
 def test_data_is_taken_once(api: Api, suffix: str) -> None:
     for path in (api.upload(DATA), api.stage(DATA)):
@@ -387,6 +396,27 @@ def test_another_copy_is_used_when_one_is_gone(api: Api) -> None:
     assert api.get(path + '/file').body == DATA
     assert api.get(path + '/file?prefer=fast,cold').body == DATA
     assert error(api.get(path + '/file?prefer=nope')) == (400, 'invalid_request')
+
+
+@pytest.mark.parametrize(('weights', 'first'), [((0, 0), 'fast'), ((1, 2), 'cold')])
+def test_the_direct_url_is_that_of_the_store_of_most_weight(
+    make_api: Any, weights: tuple[int, int], first: str
+) -> None:
+    fast, cold = weights
+    api = make_api(
+        f'[fast]\nweight = {fast}\n[cold]\nweight = {cold}\n'
+        '[DEFAULT]\nshow_image_direct_url = True\n'
+    )
+    path = api.upload(DATA)
+    assert '/fast/' in api.get(path).json['direct_url']
+    image_id = path.rpartition('/')[2]
+    with api.services.db.writer() as session:
+        places = images.get(session, image_id).locations
+        images.set_locations(
+            session, image_id, [*places, domain.Location('cold', 'file:///cold/x')]
+        )
+    assert f'/{first}/' in api.get(path).json['direct_url']
+    assert f'/{first}/' in api.get('/v2/images').json['images'][0]['direct_url']
 
 
 def test_a_deactivated_image_is_for_administrators(api: Api) -> None:

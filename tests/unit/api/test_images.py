@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -229,6 +231,35 @@ def test_a_refused_patch_changes_nothing(
     before = api.get(path).json
     assert error(api.call('PATCH', path, changes)) == expected
     assert api.get(path).json == before
+
+
+def test_an_image_above_a_lowered_limit_can_be_changed_and_does_not_grow(make_api: Any) -> None:
+    path = make_api().create(a='1', b='2', tags=['x', 'y'])
+    api = make_api('[DEFAULT]\nimage_property_quota = 1\nimage_tag_quota = 1\n')
+    for change in (
+        {'op': 'replace', 'path': '/name', 'value': 'new'},
+        {'op': 'replace', 'path': '/a', 'value': '3'},
+        {'op': 'replace', 'path': '/tags', 'value': ['x', 'z']},
+    ):
+        assert api.call('PATCH', path, [change]).status_int == 200
+    for change in (
+        {'op': 'add', 'path': '/c', 'value': '3'},
+        {'op': 'replace', 'path': '/tags', 'value': ['x', 'y', 'z']},
+    ):
+        assert error(api.call('PATCH', path, [change])) == (413, 'limit_exceeded')
+    assert error(api.call('PUT', path + '/tags/t')) == (413, 'limit_exceeded')
+    assert api.call('PATCH', path, [{'op': 'remove', 'path': '/b'}]).status_int == 200
+    assert api.get(path).json['tags'] == ['x', 'z']
+
+
+def test_a_patch_of_nothing_changes_nothing(api: Api) -> None:
+    path = api.create(name='n')
+    long_ago = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    with api.services.db.writer() as session:
+        images.update(session, path.rpartition('/')[2], updated_at=long_ago)
+    answer = api.call('PATCH', path, [])
+    assert answer.status_int == 200 and answer.json == api.get(path).json
+    assert answer.json['updated_at'] == '2020-01-01T00:00:00Z'
 
 
 def test_a_patch_of_another_type_tells_the_right_ones(api: Api) -> None:
