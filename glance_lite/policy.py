@@ -22,6 +22,7 @@ from oslo_policy import policy
 
 from glance_lite import exceptions, policies
 from glance_lite.context import RequestContext
+from glance_lite.domain import image as domain
 
 LOG = log.getLogger(__name__)
 
@@ -146,6 +147,23 @@ class Policy:
             return bool(self._enforcer.passes('context_is_admin', {}, context.policy_values))
         except Exception as error:
             raise _cannot_evaluate('context_is_admin') from error
+
+
+def target_of(context: RequestContext, image: domain.Image) -> dict[str, Any]:
+    """Return what the policy rules know about an image that the caller sees.
+
+    It has ``member_id`` where the caller sees the image as a member only.
+    """
+    target = {
+        'project_id': image.owner,
+        'owner': image.owner,
+        'visibility': image.visibility,
+        'image_id': image.image_id,
+        'status': image.status,
+    }
+    if image.visibility == 'shared' and image.owner != context.project_id and not context.is_admin:
+        target['member_id'] = context.project_id
+    return target
 
 
 def _cannot_evaluate(rule: str) -> exceptions.ServiceUnavailable:

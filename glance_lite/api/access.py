@@ -6,15 +6,13 @@ What they cannot see is not there (404); what they see but may not do is forbidd
 
 from __future__ import annotations
 
-from typing import Any
-
 from glance_lite import exceptions
 from glance_lite.api.wsgi import Request
-from glance_lite.context import RequestContext
 from glance_lite.db import images, members
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
 from glance_lite.domain import text
+from glance_lite.policy import target_of as target_of
 
 
 def load_image(
@@ -46,20 +44,3 @@ def require(request: Request, session: Session, image: domain.Image, rule: str) 
     if rule == 'get_image' or not policy.allows(context, 'get_image', target):
         raise exceptions.ImageNotFound(image.image_id)
     policy.require(context, rule, target)
-
-
-def target_of(context: RequestContext, image: domain.Image) -> dict[str, Any]:
-    """Return what the policy rules know about an image that the caller sees.
-
-    It has ``member_id`` where the caller sees the image as a member only.
-    """
-    target = {
-        'project_id': image.owner,
-        'owner': image.owner,
-        'visibility': image.visibility,
-        'image_id': image.image_id,
-        'status': image.status,
-    }
-    if image.visibility == 'shared' and image.owner != context.project_id and not context.is_admin:
-        target['member_id'] = context.project_id
-    return target

@@ -15,7 +15,7 @@ FLOORS = [
     {'domain'},
     {'remote', 'stores', 'plugin', 'policy', 'middleware', 'inspection'},
     {'db', 'image_data'},
-    {'jobs', 'receiving', 'removing'},
+    {'jobs', 'receiving', 'removing', 'creating'},
     {'services'},
     {'image_import'},
     {'api', 'conductor'},

@@ -5,21 +5,17 @@ from __future__ import annotations
 
 import dataclasses
 import urllib.parse
-import uuid
 from typing import Any
 
-from oslo_config import cfg
 from oslo_log import log
 
-from glance_lite import exceptions, removing
-from glance_lite.api import access, errors, views
-from glance_lite.api.schemas import images as schemas
-from glance_lite.api.schemas import validation
+from glance_lite import creating, exceptions, removing
+from glance_lite.api import access, attributes, errors, views
 from glance_lite.api.wsgi import Reply, Request
 from glance_lite.db import image_list, images, ownership, removals, tasks
 from glance_lite.db.engine import Session, utcnow
 from glance_lite.domain import image as domain
-from glance_lite.domain import image_query, image_rules, json_patch, text
+from glance_lite.domain import image_query, image_rules, json_patch
 from glance_lite.services import Services
 
 LOG = log.getLogger(__name__)
@@ -27,21 +23,10 @@ LOG = log.getLogger(__name__)
 
 def create_image(request: Request) -> Reply:
     """``POST /v2/images``: add an image record in status queued."""
-    attributes = request.read_json()
-    if not isinstance(attributes, dict):
-        raise exceptions.InvalidRequest('The body must be a JSON object with attributes.')
-    for name in attributes:
-        image_rules.require_writable(name)
-    _check_values(request, attributes)
-    attributes.setdefault('owner', request.context.owner)
-    image = domain.Image(image_id=attributes.pop('id', None) or str(uuid.uuid4()))
-    _assign(image, attributes)
-    target = access.target_of(request.context, image)
-    target['project_id'] = request.context.owner
-    request.services.policy.require(request.context, 'add_image', target)
-    _require_visibility(request, image)
-    _check_quotas(request.services.conf, image)
-    request.services.db.transact(
+    services = request.services
+    image = attributes.new_image(request, request.read_json(), 'The body')
+    creating.require_creation(services.policy, services.conf, request.context, image)
+    services.db.transact(
         lambda session: images.insert(session, image),
         done=lambda session: ownership.of(session, image.image_id).status is not None,
     )
@@ -90,6 +75,7 @@ def update_image(request: Request) -> Reply:
             f'A PATCH needs one of the media types {", ".join(json_patch.MEDIA_TYPES)}.',
             json_patch.MEDIA_TYPES,
         )
+    services = request.services
     changes = json_patch.parse(request.read_json(), request.content_type)
 
     def work(session: Session) -> domain.Image:
@@ -104,13 +90,13 @@ def update_image(request: Request) -> Reply:
                 del image.properties[change.name]
                 continue
             value = {change.name: change.value}
-            _check_values(request, value)
+            attributes.check_values(request, value)
             changed.update(value)
-            _assign(image, value)
+            attributes.assign(image, value)
         if 'visibility' in changed:
-            _require_visibility(request, image)
-        _check_quotas(request.services.conf, image, before)
-        columns = {name: getattr(image, name) for name in changed if name in _COLUMNS}
+            creating.require_visibility(services.policy, request.context, image)
+        creating.require_quotas(services.conf, image, before)
+        columns = {name: getattr(image, name) for name in changed if name in attributes.COLUMNS}
         image.updated_at = utcnow()
         images.update(session, image.image_id, updated_at=image.updated_at, **columns)
         images.set_properties(
@@ -121,7 +107,7 @@ def update_image(request: Request) -> Reply:
             images.set_tags(session, image.image_id, image.tags)
         return image
 
-    return Reply(data=_view(request, request.services.db.transact(work)))
+    return Reply(data=_view(request, services.db.transact(work)))
 
 
 def delete_image(request: Request) -> Reply:
@@ -161,35 +147,6 @@ def delete_image(request: Request) -> Reply:
     return Reply(204)
 
 
-_COLUMNS = frozenset(image_rules.WRITABLE) - {'tags'}
-
-
-def _assign(image: domain.Image, attributes: dict[str, Any]) -> None:
-    for name, value in attributes.items():
-        if name == 'tags':
-            image.tags = list(dict.fromkeys(value))
-        elif name in _COLUMNS:
-            setattr(image, name, value)
-        else:
-            image.properties[name] = value
-
-
-def _check_values(request: Request, attributes: dict[str, Any]) -> None:
-    """Check the values of attributes against the schema and what the database holds."""
-    text.require_plain_values(attributes)
-    formats = request.services.conf.image_format
-    validator = schemas.image_validator(
-        tuple(formats.disk_formats), tuple(formats.container_formats)
-    )
-    for name in attributes:
-        if name not in domain.BASE_ATTRIBUTES:
-            image_rules.require_property_name(name)
-    validation.check(validator, attributes, 'The image')
-    owner = attributes.get('owner', request.context.owner)
-    if owner != request.context.owner and not request.context.is_admin:
-        raise exceptions.Forbidden('Only an administrator may choose another owner.')
-
-
 def _require_change(request: Request, image: domain.Image, change: json_patch.Change) -> None:
     """Raise unless a change is one that the caller may make to the image as it is."""
     name = change.name
@@ -210,28 +167,6 @@ def _require_change(request: Request, image: domain.Image, change: json_patch.Ch
             f"The attribute '{name}' can only be changed before the image has data; "
             f'its status is {image.status}.'
         )
-
-
-def _require_visibility(request: Request, image: domain.Image) -> None:
-    rule = {'public': 'publicize_image', 'community': 'communitize_image'}.get(image.visibility)
-    if rule is not None:
-        request.services.policy.require(
-            request.context, rule, access.target_of(request.context, image)
-        )
-
-
-def _check_quotas(
-    conf: cfg.ConfigOpts, image: domain.Image, before: domain.Image | None = None
-) -> None:
-    """Raise where an image has more than it may, unless it had as much before a change.
-
-    So an image that is above a limit that was lowered can still be changed, and brought below it.
-    """
-    own = image_rules.own_properties
-    had = len(own(before.properties)) if before else 0
-    image_rules.check_quota(own(image.properties), conf.image_property_quota, 'properties', had)
-    had = len(before.tags) if before else 0
-    image_rules.check_quota(image.tags, conf.image_tag_quota, 'tags', had)
 
 
 def _view(request: Request, image: domain.Image) -> dict[str, Any]:

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a caller may add an image that looks so: policy, visibility, quotas.
+
+Asked when an image is created, when a task is to make one, and once more before that one appears.
+What its attributes look like one by one is the business of ``api/attributes.py``.
+"""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+from glance_lite.context import RequestContext
+from glance_lite.domain import image as domain
+from glance_lite.domain import image_rules
+from glance_lite.policy import Policy, target_of
+
+_RULES = {'public': 'publicize_image', 'community': 'communitize_image'}
+
+
+def require_creation(
+    policy: Policy, conf: cfg.ConfigOpts, context: RequestContext, image: domain.Image
+) -> None:
+    """Raise unless the caller may add this image.
+
+    :raises Forbidden: a policy rule refuses it.
+    :raises LimitExceeded: it has more properties or tags than an image may have.
+    """
+    target = target_of(context, image)
+    target['project_id'] = context.owner
+    policy.require(context, 'add_image', target)
+    require_visibility(policy, context, image)
+    require_quotas(conf, image)
+
+
+def require_visibility(policy: Policy, context: RequestContext, image: domain.Image) -> None:
+    """Raise unless the caller may make an image as visible as it is.
+
+    :raises Forbidden: they may not.
+    """
+    rule = _RULES.get(image.visibility)
+    if rule is not None:
+        policy.require(context, rule, target_of(context, image))
+
+
+def require_quotas(
+    conf: cfg.ConfigOpts, image: domain.Image, before: domain.Image | None = None
+) -> None:
+    """Raise when an image has more than it may have, unless it had as much before a change.
+
+    So an image that is above a limit that was lowered can still be changed, and brought below it.
+
+    :raises LimitExceeded: naming what there is too much of.
+    """
+    own = image_rules.own_properties
+    had = len(own(before.properties)) if before else 0
+    image_rules.check_quota(own(image.properties), conf.image_property_quota, 'properties', had)
+    had = len(before.tags) if before else 0
+    image_rules.check_quota(image.tags, conf.image_tag_quota, 'tags', had)
