@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import logging as std_logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -63,11 +61,22 @@ class _Enforcer(policy.Enforcer):
         with self._reload_lock:
             try:
                 super().load_rules(force_reload)
+                self._require_understood()
             except Exception:
                 # read it again at the next check, which then fails as well
                 self._file_cache.clear()
                 raise
             self._next_look = time.monotonic() + RELOAD_SECONDS
+
+    def _require_understood(self) -> None:
+        """Raise if a rule of the file is not what it says.
+
+        The library reads a part that it does not understand as ``!``, and ``not`` before that
+        would let everybody pass.
+        """
+        for name, rule in self.file_rules.items():
+            if _count_refusals(rule.check) > str(rule.check_str).count('!'):
+                raise ValueError(f'the rule {name} cannot be understood: {rule.check_str}')
 
     def passes(self, rule: str, target: Mapping[str, Any], caller: dict[str, Any]) -> bool:
         """Tell what :meth:`enforce` would tell: unknown rules and wrong scopes do not pass."""
@@ -107,6 +116,15 @@ class _Enforcer(policy.Enforcer):
         if len(inspect.getfullargspec(check.__call__).args) > 4:  # as oslo.policy decides it
             return lambda target, caller, asked: check(target, caller, self, asked)
         return lambda target, caller, asked: check(target, caller, self)
+
+
+def _count_refusals(check: Any) -> int:
+    """Return how many parts of a check let nobody pass."""
+    if isinstance(check, policy.NotCheck):
+        return _count_refusals(check.rule)
+    if isinstance(check, policy.AndCheck | policy.OrCheck):
+        return sum(map(_count_refusals, check.rules))
+    return int(str(check) == '!')
 
 
 class Policy:
@@ -220,22 +238,3 @@ def choose_file(conf: cfg.ConfigOpts) -> str:
             json_path,
         )
     return JSON_FILE if json_path and not yaml_path else YAML_FILE
-
-
-def get_enforcer() -> policy.Enforcer:
-    """Return an enforcer for the ``oslopolicy-*`` tools, with the files named to the tool."""
-    std_logging.getLogger('oslo_policy').setLevel(std_logging.ERROR)
-    conf = cfg.ConfigOpts()
-    conf(_config_arguments(sys.argv[1:]), project='glance-lite')
-    return make_enforcer(conf)
-
-
-def _config_arguments(args: list[str]) -> list[str]:
-    """Keep only what names configuration files; the rest belongs to the tool."""
-    kept: list[str] = []
-    for position, arg in enumerate(args):
-        if arg in ('--config-file', '--config-dir'):
-            kept += args[position : position + 2]
-        elif arg.startswith(('--config-file=', '--config-dir=')):
-            kept.append(arg)
-    return kept

@@ -22,6 +22,13 @@ _RULES: list[policy.RuleDefault] = [
         [{'path': '/v2/images/{image_id}/file', 'method': 'GET'}],
         scope_types=['project'],
     ),
+    policy.DocumentedRuleDefault(
+        'download_from_store',
+        base.seen_by('member'),
+        'Choose with the query parameter prefer from which stores data is downloaded.',
+        [{'path': '/v2/images/{image_id}/file', 'method': 'GET'}],
+        scope_types=['project'],
+    ),
 ]
 
 

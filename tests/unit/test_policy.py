@@ -13,7 +13,8 @@ from oslo_config import cfg
 
 from glance_lite import exceptions, policies
 from glance_lite.context import RequestContext
-from glance_lite.policy import Policy, _config_arguments, choose_file, get_enforcer, make_enforcer
+from glance_lite.policy import Policy, choose_file, make_enforcer
+from tests import permissions
 
 MakeConf = Callable[..., cfg.ConfigOpts]
 
@@ -53,7 +54,18 @@ def test_a_named_file_comes_first(make_conf: MakeConf, tmp_path: Path) -> None:
     assert not policy.allows(member(), 'get_images', {'project_id': 'p'})
 
 
-@pytest.mark.parametrize('content', ['{"a": ', '- x\n', '"add_image": "rule:nothing"'])
+@pytest.mark.parametrize(
+    'content',
+    [
+        '{"a": ',
+        '- x\n',
+        '"add_image": "rule:nothing"',
+        '"add_image": "rolemember"',
+        '"add_image": "not rolemember"',
+        '"add_image": "role:member and"',
+        '"add_image": "role:member or (not (admin))"',
+    ],
+)
 def test_a_file_that_cannot_be_used_stops_the_start(
     make_conf: MakeConf, tmp_path: Path, content: str
 ) -> None:
@@ -147,12 +159,12 @@ def test_every_rule_of_a_call_names_it() -> None:
             assert all(operation['path'].startswith('/v2/') for operation in rule.operations)
 
 
-def test_the_tools_get_an_enforcer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    path = tmp_path / 'some.conf'
-    path.write_text('[oslo_policy]\npolicy_file = other.yaml\n')
-    (tmp_path / 'other.yaml').write_text('"add_image": "!"')
-    monkeypatch.setattr(
-        'sys.argv', ['oslopolicy-list-redundant', '--namespace', 'x', '--config-file', str(path)]
-    )
-    assert 'add_image' in get_enforcer().file_rules
-    assert _config_arguments(['--a', '--config-dir=/x', 'b']) == ['--config-dir=/x']
+def test_every_operation_of_a_rule_is_in_the_table_of_permissions() -> None:
+    """Where it is missing, give it a Call in ``tests/permissions.py`` with whom it lets pass."""
+    tested = {(call.rule, call.method, call.path) for call in permissions.CALLS}
+    declared = {
+        (rule.name, operation['method'], operation['path'])
+        for rule in policies.list_rules()
+        for operation in getattr(rule, 'operations', [])
+    }
+    assert tested == declared

@@ -81,9 +81,15 @@ def stage_data(request: Request) -> Reply:
 
 def download_data(request: Request) -> Reply:
     """``GET /v2/images/{image_id}/file``: send the data, or the range of it that was asked for."""
-    image = request.services.db.read(
-        lambda session: access.load_image(request, session, 'download_image')
-    )
+    preferred = _preferred_stores(request)
+
+    def work(session: Session) -> domain.Image:
+        image = access.load_image(request, session, 'download_image')
+        if preferred:
+            access.require(request, session, image, 'download_from_store')
+        return image
+
+    image = request.services.db.read(work)
     if image.status == domain.DEACTIVATED and not request.context.is_admin:
         raise exceptions.Forbidden('The image is deactivated; its data cannot be downloaded.')
     if image.status not in (domain.ACTIVE, domain.DEACTIVATED) or not image.locations:
@@ -91,7 +97,7 @@ def download_data(request: Request) -> Reply:
     size = image.size or 0
     part = ranges.parse(request.headers, size)
     offset, length = part or (0, size)
-    store, reader = _open_reader(request, image, offset, length)
+    store, reader = _open_reader(request.services.stores, image, preferred, offset, length)
     if reader.length != length:
         reader.close()
         LOG.error('Image %s: its data in store %s is too short', image.image_id, store.store_id)
@@ -388,22 +394,25 @@ def _attempt() -> str:
     return uuid.uuid4().hex[:12]
 
 
-def _open_reader(
-    request: Request, image: domain.Image, offset: int, length: int
-) -> tuple[Store, StoreReader]:
-    """Open the data in the first store that gives it.
-
-    :raises InvalidRequest: ``prefer`` names a store that there is not.
-    :raises StoreError: no store gives it.
-    """
-    stores = request.services.stores
-    preferred = [
+def _preferred_stores(request: Request) -> list[str]:
+    """Return the stores that the query parameter ``prefer`` names, in its order."""
+    return [
         store_id
         for name, value in request.query
         if name == 'prefer'
         for store_id in value.split(',')
         if store_id
     ]
+
+
+def _open_reader(
+    stores: StoreRegistry, image: domain.Image, preferred: list[str], offset: int, length: int
+) -> tuple[Store, StoreReader]:
+    """Open the data in the first store that gives it.
+
+    :raises InvalidRequest: ``preferred`` names a store that there is not.
+    :raises StoreError: no store gives it.
+    """
     for store_id in preferred:
         if store_id not in stores:
             raise exceptions.InvalidRequest(
