@@ -11,6 +11,7 @@ from glance_lite.api.handlers import (
     image_tasks,
     images,
     members,
+    openapi,
     schemas,
     tags,
 )
@@ -40,6 +41,7 @@ ROUTES: RouteTable = {
     '/v2/images/{image_id}/tasks': {'GET': image_tasks.list_tasks},
     '/v2/info/stores': {'GET': discovery.list_stores},
     '/v2/info/stores/detail': {'GET': discovery.list_stores_detail},
+    '/v2/openapi.json': {'GET': openapi.get_openapi},
     '/v2/schemas/{name}': {'GET': schemas.get_schema},
 }
 

@@ -42,11 +42,18 @@ METHODS = frozenset(
 
 
 class Request(webob.BaseRequest):
-    """One request: webob's view of it, the caller, the services and the route's arguments."""
+    """One request: webob's view of it, the caller, the services, the routes and the arguments."""
 
-    def __init__(self, environ: dict[str, Any], services: Services, args: dict[str, str]) -> None:
+    def __init__(
+        self,
+        environ: dict[str, Any],
+        services: Services,
+        table: RouteTable,
+        args: dict[str, str],
+    ) -> None:
         super().__init__(environ)
         self.services = services
+        self.table = table
         self.args = args
         self.context: RequestContext = environ[context_middleware.CONTEXT]
 
@@ -134,7 +141,7 @@ class Application:
         handlers = self._table[args.pop('path')]
         if method not in handlers:
             raise errors.MethodNotAllowed(method, list(handlers))
-        request = Request(environ, self._services, args)
+        request = Request(environ, self._services, self._table, args)
         if request.context.read_only and method != 'GET':
             raise exceptions.Forbidden('Without a token nothing can be changed.')
         if method in ('GET', 'DELETE'):
