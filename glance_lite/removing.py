@@ -6,6 +6,8 @@ Used by the requests that make the notes and by janitors; when to try is theirs 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from oslo_log import log
 
 from glance_lite import exceptions
@@ -62,6 +64,32 @@ def _remove_attempts(db: Database, stores: StoreRegistry, store: Store, image_id
         if not belongs(data.url, store, stores, owned.places):
             remove(store, data.url)
     return True
+
+
+def discard_attempts(
+    store: Store,
+    stores: StoreRegistry,
+    image_id: str,
+    places: Callable[[], set[tuple[str, str]]],
+    confirm: Callable[[], object],
+) -> None:
+    """Remove what attempts at an image left in a store, but nothing of what the image owns.
+
+    :param places: returns what it owns, pairs of store id and URL; asked after the listing.
+    :param confirm: as in :meth:`Store.discard_attempts`.
+    :raises StoreError: the store cannot be reached.
+    """
+    listed = store.list_data(image_id)
+    if listed is None:
+        kept = [url for where, url in places() if where == store.store_id]
+        store.discard_attempts(image_id, keep=kept[0] if kept else None, confirm=confirm)
+        return
+    found = [data.url for data in listed]
+    owned = places()
+    left = [url for url in found if not belongs(url, store, stores, owned)]
+    confirm()
+    for url in left:
+        remove(store, url)
 
 
 def belongs(url: str, store: Store, stores: StoreRegistry, places: set[tuple[str, str]]) -> bool:

@@ -16,6 +16,7 @@ from glance_lite.conductor.conductor import ImportConductor
 from glance_lite.db import images, jobs, schema, staged, tasks
 from glance_lite.db.engine import Database
 from glance_lite.domain import image as image_domain
+from glance_lite.domain import import_request
 from glance_lite.domain import task as task_domain
 from glance_lite.plugin.loader import PluginSet
 from glance_lite.policy import Policy
@@ -78,19 +79,22 @@ class Engine:
         return image_id
 
     def post(self, image_id: str, **plan: Any) -> str:
-        """Post an import (glance-direct unless ``uri`` is given); return the task's id."""
+        """Post an import, glance-direct without ``uri`` or ``method``; return the task's id."""
         task_id = str(uuid.uuid4())
-        method = 'web-download' if 'uri' in plan else 'glance-direct'
+        method = plan.get('method') or ('web-download' if 'uri' in plan else 'glance-direct')
         full = {
             'method': method,
             'stores': ['fast'],
             'all_stores_must_succeed': True,
-            'plugins': self.services.plugins.names,
+            'plugins': [] if method == import_request.COPY_IMAGE else self.services.plugins.names,
             'validation': None,
         } | plan
-        before = image_domain.QUEUED if 'uri' in plan else image_domain.UPLOADING
+        before = import_request.NEEDS_STATUS[method]
+        after = image_domain.ACTIVE if method == import_request.COPY_IMAGE else None
         with self.db.writer() as session:
-            assert images.hold_for_import(session, image_id, task_id, before)
+            assert images.hold_for_import(
+                session, image_id, task_id, before, after or image_domain.IMPORTING
+            )
             tasks.insert(
                 session,
                 task_domain.Task(
@@ -103,9 +107,18 @@ class Engine:
                     caller={'project_id': 'p1', 'roles': ['member'], 'user_id': 'u1'},
                 ),
             )
-            area = None if 'uri' in plan else self.services.staging.area_id
+            staged_here = method == import_request.GLANCE_DIRECT
+            area = self.services.staging.area_id if staged_here else None
             jobs.post(session, task_id, 'import', {}, area)
         return task_id
+
+    def active(self, data: bytes | int = 100_000, **plan: Any) -> str:
+        """Import an image and return its id."""
+        image_id = self.stage(data)
+        self.post(image_id, **plan)
+        assert self.conductor().run_pending() == 1
+        assert self.image(image_id).status == image_domain.ACTIVE
+        return image_id
 
     def conductor(self) -> ImportConductor:
         """Return a new conductor."""

@@ -7,6 +7,8 @@ failure                    after staged bytes (glance-direct)  after a download
 refused content            ``queued``, bytes removed           ``queued``, removed
 trouble elsewhere          ``uploading``, bytes kept           ``queued``, removed
 =========================  =================================  =====================
+
+An image of which copies were to be made is active, whatever fails, and stays as it is.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from glance_lite.db import flows, images, staged, tasks
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
 from glance_lite.domain import task as task_domain
+from glance_lite.image_import import publishing
 from glance_lite.image_import.flow import time_to_live
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.steps.complete_task import complete, note_strays
@@ -96,7 +99,7 @@ def settle_success(services: Services, run: ImportRun) -> None:
 
 
 def is_published(services: Services, run: ImportRun) -> bool:
-    """Tell whether an earlier attempt made the image active and died before it could say so.
+    """Tell whether an earlier attempt published what it brought and died before it could say so.
 
     Nothing of such an import may be undone, whatever was asked for since: its bytes are in use.
     """
@@ -104,11 +107,15 @@ def is_published(services: Services, run: ImportRun) -> bool:
         return False
     with services.db.reader() as session:
         try:
-            image = images.get_bare(session, run.image_id)
+            image = images.get(session, run.image_id)
         except exceptions.ImageNotFound:
             return False
-    published = image.status in (domain.ACTIVE, domain.DEACTIVATED)
-    return published and image.import_task_id == run.task.task_id
+    if image.status not in domain.HAS_DATA or image.import_task_id != run.task.task_id:
+        return False
+    # a copy goes to stores that had none
+    return not run.keeps_status or any(
+        location.store in run.task.plan['stores'] for location in image.locations
+    )
 
 
 def settle_published(services: Services, run: ImportRun) -> None:
@@ -197,8 +204,8 @@ def _remove_bytes(services: Services, run: ImportRun, kept: staged.Staged | None
     for store_id in run.task.plan['stores']:
         if store_id in services.stores:
             try:
-                services.stores.get(store_id).discard_attempts(
-                    run.image_id, confirm=run.lease.check
+                publishing.discard_attempts(
+                    services.db, services.stores, run, services.stores.get(store_id)
                 )
             except Exception as error:
                 # the owner's answer does not wait for a store that is away
@@ -215,13 +222,15 @@ def _remove_bytes(services: Services, run: ImportRun, kept: staged.Staged | None
 
 
 def _release_image(session: Session, run: ImportRun, error: dict[str, Any], keep: bool) -> None:
-    columns = {} if keep else images.NO_DATA
+    columns: dict[str, Any] = {}
+    if not run.keeps_status:
+        columns = {'status': domain.UPLOADING} if keep else {'status': domain.QUEUED}
+        columns |= {} if keep else images.NO_DATA
     released = images.update(
         session,
         run.image_id,
-        from_status=domain.IMPORTING,
+        from_status=run.statuses,
         held_by=run.task.task_id,
-        status=domain.UPLOADING if keep else domain.QUEUED,
         import_task_id=None,
         **columns,
     )

@@ -25,8 +25,9 @@ def may_go_on(detail: models.FlowDetail, has_plugins: bool, staging: StagingArea
     While plugins run they do not: only once the data is measured is it known what it has to be.
     """
     results = {atom.name: atom.results for atom in detail if atom.state == states.SUCCESS}
-    if 'measure-data' in results:
-        facts, path = results['measure-data']
+    measured: Any = results.get('measure-data') or results.get('fetch-copy')
+    if measured is not None:
+        facts, path = measured
         return staging.contains(path) and _is(path, facts['size'])
     staged: Any = results.get('use-staged') or results.get('download')
     if staged is None or has_plugins:

@@ -105,8 +105,10 @@ OPTS = [
     ),
     cfg.Opt(
         'enabled_import_methods',
-        type=types.LooseList(item_type=cfg_types.String(choices=['glance-direct', 'web-download'])),
-        default=['glance-direct', 'web-download'],
+        type=types.LooseList(
+            item_type=cfg_types.String(choices=['glance-direct', 'web-download', 'copy-image'])
+        ),
+        default=['glance-direct', 'web-download', 'copy-image'],
         mutable=True,
         help='Import methods that users may choose.',
     ),

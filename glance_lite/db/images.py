@@ -109,12 +109,14 @@ def update(
     return session.execute(statement, {'this_id': image_id, **values}).rowcount == 1
 
 
-def hold_for_import(session: Session, image_id: str, task_id: str, from_status: str) -> bool:
-    """Move an image to ``importing`` in the name of a task; False if another was quicker."""
+def hold_for_import(
+    session: Session, image_id: str, task_id: str, from_status: str, status: str = domain.IMPORTING
+) -> bool:
+    """Move an image to ``status`` in the name of a task; False if another was quicker."""
     values = {
         'this_id': image_id,
         'old_status': from_status,
-        'status': domain.IMPORTING,
+        'status': status,
         'import_task_id': task_id,
         'updated_at': utcnow(),
     }
@@ -142,6 +144,11 @@ def set_tags(session: Session, image_id: str, tags: Iterable[str]) -> None:
 def set_locations(session: Session, image_id: str, locations: Iterable[domain.Location]) -> None:
     """Replace all locations."""
     session.execute(statements.DELETE_ALL[models.image_locations], {'this_id': image_id})
+    add_locations(session, image_id, locations)
+
+
+def add_locations(session: Session, image_id: str, locations: Iterable[domain.Location]) -> None:
+    """Add locations behind those that the image has."""
     rows = [
         {
             'image_id': image_id,

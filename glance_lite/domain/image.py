@@ -31,6 +31,9 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     DELETED: frozenset(),
 }
 
+#: Statuses of images whose data is published.
+HAS_DATA = frozenset({ACTIVE, DEACTIVATED})
+
 VISIBILITIES = ('public', 'community', 'shared', 'private')
 
 #: Attributes of every image that are not custom properties, as the API names them.

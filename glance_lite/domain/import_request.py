@@ -17,8 +17,13 @@ from glance_lite.domain import image as domain
 
 GLANCE_DIRECT = 'glance-direct'
 WEB_DOWNLOAD = 'web-download'
+COPY_IMAGE = 'copy-image'
 #: The status that an image must be in, for each method.
-NEEDS_STATUS = {GLANCE_DIRECT: domain.UPLOADING, WEB_DOWNLOAD: domain.QUEUED}
+NEEDS_STATUS = {
+    GLANCE_DIRECT: domain.UPLOADING,
+    WEB_DOWNLOAD: domain.QUEUED,
+    COPY_IMAGE: domain.ACTIVE,
+}
 
 _HEX = re.compile(r'[0-9a-fA-F]+')
 #: Algorithms of hashlib with a fixed length, and that length in hexadecimal digits.
@@ -101,6 +106,22 @@ def choose_stores(
                 f'There is no store {_short(store_id)}; the stores are: {", ".join(known)}.'
             )
     return tuple(dict.fromkeys(chosen))
+
+
+def lacking_stores(
+    request: ImportRequest, chosen: tuple[str, ...], image: domain.Image
+) -> tuple[str, ...]:
+    """Return those of the chosen stores that a copy goes to: they have no data of the image yet.
+
+    None are left where a copy to all stores finds nothing to do.
+
+    :raises InvalidRequest: the request names a store that has the data already.
+    """
+    holding = {location.store for location in image.locations}
+    held = [store_id for store_id in chosen if store_id in holding]
+    if held and not request.all_stores:
+        raise _wrong(f'The image has its data in the store {held[0]} already; choose another.')
+    return tuple(store_id for store_id in chosen if store_id not in holding)
 
 
 def _parse_uri(method: dict[str, Any]) -> str | None:

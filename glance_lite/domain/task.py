@@ -22,9 +22,9 @@ class Task:
     """One import. ``input`` is the request as given; ``plan`` is what the service made of it.
 
     ``plan`` has ``method`` (name), ``uri`` (web-download), ``stores`` (ids),
-    ``all_stores_must_succeed``, ``plugins`` (names in order) and ``validation`` (the hash to
-    expect, or None). ``caller`` is the identity without a token. ``progress`` and ``error`` are
-    shown to the owner.
+    ``all_stores_must_succeed``, ``plugins`` (names in order; none for copy-image) and
+    ``validation`` (the hash to expect, or None). ``caller`` is the identity without a token.
+    ``progress`` and ``error`` are shown to the owner.
     """
 
     task_id: str

@@ -7,20 +7,27 @@ again after a crash::
     confirm-claim -> use-staged | download -> verify-staged
       -> run-plugin:<name> [-> keep-path:<name>] ... -> measure-data
       -> copy-to-store:<store> ... -> activate-image -> delete-staged -> complete-task
+
+Of an image that is active already, copies are made. It was checked and changed when it came::
+
+    confirm-claim -> fetch-copy
+      -> copy-to-store:<store> ... -> add-locations -> delete-staged -> complete-task
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 from typing import Any
 
 from taskflow.patterns import linear_flow
 
 from glance_lite.context import RequestContext
-from glance_lite.image_import import methods, surface
+from glance_lite.image_import import methods, publishing, surface
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.steps.activate_image import ActivateImage
+from glance_lite.image_import.steps.add_locations import AddLocations
 from glance_lite.image_import.steps.complete_task import CompleteTask
 from glance_lite.image_import.steps.confirm_claim import ConfirmClaim
 from glance_lite.image_import.steps.copy_to_store import CopyToStore
@@ -46,22 +53,18 @@ def build_flow(services: Services, run: ImportRun) -> ImportFlow:
     :raises ImportFailed: a plugin or a store of the plan is not here.
     """
     plan = run.task.plan
-    rules = FormatRules.from_conf(services.conf)
     stores = [services.stores.get(store_id) for store_id in plan['stores']]
+    discard = functools.partial(publishing.discard_attempts, services.db, services.stores, run)
+    publish = AddLocations if run.keeps_status else ActivateImage
     flow = linear_flow.Flow('image-import')
+    flow.add(ConfirmClaim(run, services.db), methods.stage(services, run))
+    plugin_of = {} if run.keeps_status else _add_checks(flow, services, run)
     flow.add(
-        ConfirmClaim(run, services.db),
-        methods.stage(services, run),
-        VerifyStaged(run, rules),
-    )
-    plugin_of = _add_plugins(flow, services, run)
-    flow.add(
-        MeasureData(run, services.db, services.staging, rules),
         *(
-            CopyToStore(run, store, number, plan['all_stores_must_succeed'])
+            CopyToStore(run, store, number, plan['all_stores_must_succeed'], discard)
             for number, store in enumerate(stores)
         ),
-        ActivateImage(run, services.db, services.stores, len(stores)),
+        publish(run, services.db, services.stores, len(stores)),
         DeleteStaged(run, services.staging),
         CompleteTask(run, services.db, time_to_live(services)),
     )
@@ -71,6 +74,14 @@ def build_flow(services: Services, run: ImportRun) -> ImportFlow:
 def time_to_live(services: Services) -> datetime.timedelta:
     """Return how long a finished task can be read."""
     return datetime.timedelta(hours=services.conf.task.task_time_to_live)
+
+
+def _add_checks(flow: linear_flow.Flow, services: Services, run: ImportRun) -> dict[str, str]:
+    rules = FormatRules.from_conf(services.conf)
+    flow.add(VerifyStaged(run, rules))
+    plugin_of = _add_plugins(flow, services, run)
+    flow.add(MeasureData(run, services.db, services.staging, rules))
+    return plugin_of
 
 
 def _add_plugins(flow: linear_flow.Flow, services: Services, run: ImportRun) -> dict[str, str]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from glance_lite import exceptions
 from glance_lite.db.engine import Session, is_outage
+from glance_lite.domain import image as domain
+from glance_lite.domain import import_request
 from glance_lite.domain.task import Task
 from glance_lite.jobs.lease import Lease
 from glance_lite.remote.urls import mask_url
@@ -84,6 +86,16 @@ class ImportRun:
     def is_late(self) -> bool:
         """Whether the deadline has passed."""
         return self._ends_at is not None and time.monotonic() > self._ends_at
+
+    @property
+    def keeps_status(self) -> bool:
+        """Whether it adds to an active image, which stays as it is however this ends."""
+        return bool(self.task.plan['method'] == import_request.COPY_IMAGE)
+
+    @property
+    def statuses(self) -> frozenset[str]:
+        """The statuses in which this import may hold its image before it has published."""
+        return domain.HAS_DATA if self.keeps_status else frozenset({domain.IMPORTING})
 
     def guard(self, session: Session) -> None:
         """Prove in a transaction that this attempt holds the import, see :meth:`Lease.guard`."""

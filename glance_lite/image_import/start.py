@@ -19,7 +19,7 @@ from glance_lite.db import engine, images, jobs, staged, tasks
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
 from glance_lite.domain import image_rules, import_request
-from glance_lite.domain.import_request import ImportRequest
+from glance_lite.domain.import_request import COPY_IMAGE, ImportRequest
 from glance_lite.domain.task import Task
 from glance_lite.remote import http_source
 from glance_lite.remote.urls import mask_url
@@ -39,9 +39,9 @@ def require_importable(session: Session, image: domain.Image, wanted: ImportRequ
     :raises ImportRunning: another import holds it.
     :raises StatusConflict: another status, or a format not chosen.
     """
-    if image.import_task_id is not None and image.status == domain.IMPORTING:
-        raise _running(session, image)
     needed = import_request.NEEDS_STATUS[wanted.method]
+    if image.import_task_id is not None and image.status in (domain.IMPORTING, needed):
+        raise _running(session, image)
     if image.status != needed:
         advice = ''
         if wanted.method == import_request.GLANCE_DIRECT and image.status == domain.QUEUED:
@@ -51,6 +51,16 @@ def require_importable(session: Session, image: domain.Image, wanted: ImportRequ
             f'status {image.status}.{advice}'
         )
     image_rules.require_formats(image, exceptions.StatusConflict)
+
+
+def may_cancel(session: Session, image: domain.Image) -> bool:
+    """Tell whether an import holds an image and has not published anything yet, as far as known.
+
+    An image that became active is held a little longer, while its import clears up.
+    """
+    if image.import_task_id is None or image.status == domain.IMPORTING:
+        return image.import_task_id is not None
+    return bool(tasks.get(session, image.import_task_id).plan['method'] == COPY_IMAGE)
 
 
 def check_source(services: Services, wanted: ImportRequest) -> None:
@@ -122,7 +132,7 @@ def _plan(
             'uri': wanted.uri,
             'stores': list(stores),
             'all_stores_must_succeed': wanted.all_stores_must_succeed,
-            'plugins': list(services.plugins.names),
+            'plugins': [] if wanted.method == COPY_IMAGE else list(services.plugins.names),
             'validation': None
             if validation is None
             else {
@@ -146,10 +156,15 @@ def _post(session: Session, task: Task, wanted: ImportRequest, seconds: int) -> 
     assert task.image_id is not None
     image_id = task.image_id
     needed = import_request.NEEDS_STATUS[wanted.method]
-    if not images.hold_for_import(session, image_id, task.task_id, needed):
+    new = domain.ACTIVE if wanted.method == COPY_IMAGE else domain.IMPORTING
+    if not images.hold_for_import(session, image_id, task.task_id, needed, new):
         image = images.get(session, image_id)
         require_importable(session, image, wanted)
-        raise exceptions.StatusConflict('The image was changed meanwhile; look at it again.')
+        raise _changed()
+    if wanted.method == COPY_IMAGE:
+        places = {location.store for location in images.get(session, image_id).locations}
+        if not places.isdisjoint(task.plan['stores']):
+            raise _changed()
     area = None
     if wanted.method == import_request.GLANCE_DIRECT:
         data = staged.get(session, image_id)
@@ -171,6 +186,10 @@ def _post(session: Session, task: Task, wanted: ImportRequest, seconds: int) -> 
         },
     )
     jobs.post(session, task.task_id, JOB, {}, area=area, project=task.owner)
+
+
+def _changed() -> exceptions.StatusConflict:
+    return exceptions.StatusConflict('The image was changed meanwhile; look at it again.')
 
 
 def _is_posted(session: Session, task: Task) -> bool:

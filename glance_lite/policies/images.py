@@ -50,6 +50,13 @@ _RULES: list[policy.RuleDefault] = [
         scope_types=_SCOPES,
     ),
     policy.DocumentedRuleDefault(
+        'copy_image',
+        base.ADMIN,
+        'Copy an active image to more stores: the import method copy-image.',
+        [{'path': '/v2/images/{image_id}/import', 'method': 'POST'}],
+        scope_types=_SCOPES,
+    ),
+    policy.DocumentedRuleDefault(
         'delete_image',
         base.ADMIN_OR_PROJECT_MEMBER,
         'Delete an image and its data.',

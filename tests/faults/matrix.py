@@ -18,7 +18,7 @@ from pathlib import Path
 from glance_lite import exceptions
 from tests.faults.clients import ACTIVE, GONE, Client, Image
 from tests.faults.disks import Disk, DiskSource, disk_source
-from tests.faults.points import ACTIONS, DELETE, DIRECT, POINTS, UPLOAD, WEB, Point
+from tests.faults.points import ACTIONS, COPY, DELETE, DIRECT, METHODS, POINTS, UPLOAD, WEB, Point
 from tests.faults.world import World
 
 PAGE = Path(__file__).resolve().parents[2] / 'doc/source/contributor/faults.rst'
@@ -46,8 +46,9 @@ def cells() -> list[Cell]:
 class Matrix:
     """Tries each cell on one world."""
 
-    def __init__(self, world: World, seed: int) -> None:
+    def __init__(self, world: World, seed: int, methods: Iterable[str] = (*METHODS, COPY)) -> None:
         self.world, self.seed = world, seed
+        self._cells = [cell for cell in cells() if cell[1] in methods]
         self.outcomes: dict[Cell, str] = {}
         self.problems: list[str] = []
         self.images: dict[str, Image] = {}
@@ -57,7 +58,7 @@ class Matrix:
         """Try the cells, several at once where faults of others make no difference."""
         with disk_source() as source:
             for hurts, at_once in (('its image', AT_ONCE), ('its process', AT_ONCE), ('all', 1)):
-                self._run(source, [cell for cell in cells() if _hurts(cell) == hurts], at_once)
+                self._run(source, [cell for cell in self._cells if _hurts(cell) == hurts], at_once)
             # a process that took a fault may have been killed by another before it struck
             missed, self._missed = self._missed, []
             self._run(source, missed, 1)
@@ -87,14 +88,15 @@ class Matrix:
         point, method, action = cell
         client = Client(self.world, source, random.Random(f'{self.seed}-{len(self.images)}-{cell}'))
         client.meddling = 0.0
-        way = UPLOAD if method == DELETE else method
+        way = UPLOAD if method in (DELETE, COPY) else method
         # so long that what an attempt has done is written, and the next one resumes there
         seconds = 1.5 if method == WEB else 0
         image = client.new_image(way, disk=Disk(client.rng, seconds))
         self.images[image.image_id] = image
         image.tell(f'{action} at {point}')
-        if method == DELETE:
+        if way != method:
             client.bring(image)
+            image.method, image.end = (COPY, None) if method == COPY else (way, None)
         armed = self._arm(POINTS[point], action, image)
         try:
             if method == DELETE:
@@ -115,7 +117,8 @@ class Matrix:
 
     def _arm(self, point: Point, action: str, image: Image) -> Path:
         if _is_failing(point.name):
-            self.world.arm('begin:activate-image', 'raise', image.image_id)
+            last = 'add-locations' if image.method == COPY else 'activate-image'
+            self.world.arm(f'begin:{last}', 'raise', image.image_id)
         return self.world.arm(
             point.name,
             action,
@@ -163,14 +166,17 @@ def outcome(image: Image) -> str:
     end = {GONE: 'gone', ACTIVE: 'active'}.get(image.end or '', f'WRONG: {image.end}')
     if image.failures and end == 'active':
         return ', '.join(_failure(image, code, status) for code, status in image.failures)
-    needed = 2 if image.method == DIRECT else 1
+    needed = 2 if image.method in (DIRECT, COPY) else 1
     return 'called again' if end == 'active' and image.calls > needed else end
 
 
 def _failure(image: Image, code: str, status: str) -> str:
     """Return the code, with the image's status if it is not the one that the guide promises."""
     kept = image.method == DIRECT and not exceptions.IMPORT_ERRORS[code].refused
-    return code if status == ('uploading' if kept else 'queued') else f'{code} ({status})'
+    promised = 'uploading' if kept else 'queued'
+    if image.method == COPY:
+        promised = 'active'
+    return code if status == promised else f'{code} ({status})'
 
 
 def render(outcomes: dict[Cell, str]) -> str:

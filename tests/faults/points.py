@@ -23,6 +23,8 @@ ACTIONS = {
 
 #: Where the bytes come from -> how images get their data in the runs.
 DIRECT, WEB, UPLOAD, DELETE = 'glance-direct', 'web-download', 'PUT file', 'DELETE'
+#: More stores get the data of an image that is active.
+COPY = 'copy-image'
 METHODS = (DIRECT, WEB, UPLOAD, DELETE)
 IMPORTS = (DIRECT, WEB)
 
@@ -31,18 +33,28 @@ STEPS = (
     'confirm-claim',
     'use-staged',
     'download',
+    'fetch-copy',
     'verify-staged',
     'run-plugin',
     'keep-path',
     'measure-data',
     'copy-to-store',
     'activate-image',
+    'add-locations',
     'delete-staged',
     'complete-task',
 )
+#: The steps of no return.
+_PUBLISHING = ('activate-image', 'add-locations')
 #: After the point of no return steps care for their own failures, and nothing is undone.
 _PUBLISHED = ('delete-staged', 'complete-task')
-_ONLY = {'use-staged': (DIRECT,), 'download': (WEB,)}
+_METHODS = {
+    'use-staged': (DIRECT,),
+    'download': (WEB,),
+    'fetch-copy': (COPY,),
+    'copy-to-store': (*IMPORTS, COPY),
+    'add-locations': (COPY,),
+}
 _ANYWHERE = ('kill', 'stop', 'drop')
 
 
@@ -60,11 +72,11 @@ class Point:
 def _steps() -> list[Point]:
     found = []
     for step in STEPS:
-        methods = _ONLY.get(step, IMPORTS)
+        methods = _METHODS.get(step, IMPORTS)
         begin = _ANYWHERE if step in _PUBLISHED else ('raise', *_ANYWHERE)
         if step == 'run-plugin':
             begin = ('full', *begin)
-        end = _ANYWHERE if step == 'activate-image' else begin
+        end = _ANYWHERE if step in _PUBLISHING else begin
         found += [
             Point(f'begin:{step}', 'conductor', 'the step begins', begin, methods),
             Point(f'end:{step}', 'conductor', 'its work is done, nobody was told', end, methods),
@@ -81,7 +93,12 @@ _LIST = [
     Point('claim', 'conductor', 'an import was claimed'),
     Point('attempt', 'conductor', 'an attempt was counted, and not yet committed'),
     Point('record', 'conductor', 'a step failed, and the reason is not yet written'),
-    Point('settle', 'conductor', 'the outcome was written, and not yet committed'),
+    Point(
+        'settle',
+        'conductor',
+        'the outcome was written, and not yet committed',
+        methods=(*IMPORTS, COPY),
+    ),
     Point('settled', 'conductor', 'the outcome was committed'),
     Point('consume', 'conductor', 'the job is to be removed'),
     Point('consumed', 'conductor', 'the job was removed'),

@@ -2,6 +2,7 @@
 """``kill -9`` of the conductor in each phase of an import of 256 MiB, by each method.
 
 The import ends by itself within 15 s of the restart, its hash is right, and nothing is left over.
+So does a copy of an active image, which stays active all the time.
 """
 
 import hashlib
@@ -129,6 +130,33 @@ def test_an_import_survives_the_death_of_its_conductor(
         wait_for(reached.exists, 30, f'the step {phase}')
         paused.kill()
     check_end(engine, tmp_path, image_id, task_id, expected)
+
+
+@pytest.mark.parametrize(
+    'phase', ['fetch-copy', 'copy-to-store:cold', 'add-locations', 'complete-task']
+)
+def test_a_copy_survives_the_death_of_its_conductor(tmp_path, make_conf, phase):
+    engine = Engine(make_conf(EXTRA))
+    image_id = engine.active(BLOCK * 64)
+    before = engine.image(image_id)
+    task_id = engine.post(image_id, method='copy-image', stores=['cold'])
+    reached = tmp_path / 'reached'
+    with conductor(tmp_path, PAUSE_STEP=phase, PAUSE_FILE=str(reached)) as paused:
+        wait_for(reached.exists, 30, f'the step {phase}')
+        paused.kill()
+    assert engine.image(image_id).status == 'active'
+    with conductor(tmp_path):
+        wait_for(lambda: engine.task(task_id).status == 'success', 15, 'the end of the copy')
+        wait_for(lambda: engine.leftovers()['jobs'] == 0, 5, 'an empty job board')
+    image = engine.image(image_id)
+    assert [place.store for place in image.locations] == ['fast', 'cold']
+    assert (image.status, image.import_task_id) == ('active', None)
+    assert image.os_hash_value == before.os_hash_value and image.properties == {}
+    left = engine.leftovers()
+    assert (left['staging'], left['flows'], len(left['fast'])) == ([], 0, 1)
+    path = image.locations[1].url.removeprefix('file://')
+    assert [os.path.basename(path)] == left['cold']
+    assert Path(path).read_bytes() == BLOCK * 64
 
 
 def test_a_download_survives_in_the_middle_of_its_bytes(tmp_path, make_conf, source, expected):

@@ -19,7 +19,7 @@ from tests.faults import audit, matrix
 from tests.faults.campaign import PLUGINS, Campaign, look_at_rest
 from tests.faults.clients import ACTIVE, GONE, Client, Image
 from tests.faults.disks import Disk, disk_source
-from tests.faults.points import DIRECT, POINTS, UPLOAD, WEB
+from tests.faults.points import COPY, DIRECT, POINTS, UPLOAD, WEB
 from tests.faults.world import MANY_ATTEMPTS, STORES, world
 from tests.functional.board_servers import Redis
 
@@ -53,10 +53,11 @@ def test_every_point_of_the_table_is_reached(tmp_path):
     with world(tmp_path / 'world', 'sqlite', None, PLUGINS) as found, disk_source() as source:
         client = Client(found, source, random.Random(SEED))
         client.meddling = 0.0
-        for method in (DIRECT, WEB, UPLOAD):
+        for method in (DIRECT, WEB, UPLOAD, COPY):
             image = client.new_image(method)
             if method != UPLOAD:
-                found.arm('begin:activate-image', 'raise', image.image_id)
+                last = 'add-locations' if method == COPY else 'activate-image'
+                found.arm(f'begin:{last}', 'raise', image.image_id)
             assert client.bring(image) == ACTIVE
             client.delete(image)
             assert client.bring(image) == GONE

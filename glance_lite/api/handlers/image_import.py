@@ -37,6 +37,10 @@ def create_import(request: Request) -> Reply:
         services.stores.ids,
         services.stores.default_id,
     )
+    if wanted.method == import_request.COPY_IMAGE:
+        stores = import_request.lacking_stores(wanted, stores, image)
+        if not stores:  # all have it
+            return Reply(202)
     start.check_source(services, wanted)
     task = start.start_import(services, request.context, image, wanted, stores, body)
     return Reply(
@@ -61,7 +65,7 @@ def cancel_import(request: Request) -> Reply:
     def work(session: Session) -> str:
         image = access.load_image(request, session, 'modify_image')
         task_id = image.import_task_id
-        if image.status != domain.IMPORTING or task_id is None:
+        if task_id is None or not start.may_cancel(session, image):
             raise exceptions.Conflict('No import of the image is running.')
         tasks.request_cancel(session, task_id)
         return task_id
@@ -72,6 +76,7 @@ def cancel_import(request: Request) -> Reply:
 
 
 def _load(request: Request, session: Session, wanted: ImportRequest) -> domain.Image:
-    image = access.load_image(request, session, 'modify_image')
+    rule = 'copy_image' if wanted.method == import_request.COPY_IMAGE else 'modify_image'
+    image = access.load_image(request, session, rule)
     start.require_importable(session, image, wanted)
     return image

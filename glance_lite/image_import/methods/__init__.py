@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from glance_lite import exceptions
-from glance_lite.image_import.methods import glance_direct, web_download
+from glance_lite.image_import.methods import copy_image, glance_direct, web_download
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step
 from glance_lite.services import Services
@@ -17,6 +17,7 @@ from glance_lite.services import Services
 METHODS: dict[str, Callable[[Services, ImportRun], Step]] = {
     'glance-direct': glance_direct.stage,
     'web-download': web_download.stage,
+    'copy-image': copy_image.stage,
 }
 
 

@@ -39,13 +39,14 @@ class ConfirmClaim(Step):
                 image = images.get_bare(session, self.run.image_id)
             except exceptions.ImageNotFound:
                 raise exceptions.ImportCancelled('The image was deleted.') from None
-        if image.import_task_id != self.run.task.task_id or image.status != domain.IMPORTING:
+        held = image.import_task_id == self.run.task.task_id
+        if not held or image.status not in self.run.statuses:
             raise exceptions.ImportCancelled('The image is no longer held by this import.')
         return image.image_id, {name: getattr(image, name) for name in _DESCRIPTION}
 
     def revert(self, result: Any, **kwargs: Any) -> None:
         """Give the image its formats and sizes back; the data kept is that of before, too."""
-        if not isinstance(result, tuple | list):
+        if not isinstance(result, tuple | list) or self.run.keeps_status:
             return
         try:
             with self._db.writer() as session:

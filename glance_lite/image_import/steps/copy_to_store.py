@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from oslo_log import log
@@ -21,10 +22,19 @@ class CopyToStore(Step):
     When not all stores must succeed, a failure is a result and not an exception.
     """
 
-    def __init__(self, run: ImportRun, store: Store, position: int, must_succeed: bool) -> None:
+    def __init__(
+        self,
+        run: ImportRun,
+        store: Store,
+        position: int,
+        must_succeed: bool,
+        discard: Callable[[Store], None],
+    ) -> None:
+        """Copy to ``store``; ``discard`` removes what attempts of this import left in it."""
         super().__init__(f'copy-to-store:{store.store_id}', run, provides=f'copy_{position}')
         self._store = store
         self._must_succeed = must_succeed
+        self._discard = discard
 
     def execute(self, data_path: str, image_facts: dict[str, Any]) -> dict[str, Any]:
         """Return ``{store, url, metadata, error}`` of the copy.
@@ -33,7 +43,7 @@ class CopyToStore(Step):
         """
         self.run.bytes_total = image_facts['size']
         try:
-            self._store.discard_attempts(self.run.image_id, confirm=self.run.lease.check)
+            self._discard(self._store)
             stored = self._store.put_file(
                 data_path, self.run.image_id, self.run.attempt, self.run.advance
             )
@@ -54,7 +64,7 @@ class CopyToStore(Step):
     def revert(self, result: Any, **kwargs: Any) -> None:
         """Remove whatever this or an earlier attempt left in the store."""
         try:
-            self._store.discard_attempts(self.run.image_id, confirm=self.run.lease.check)
+            self._discard(self._store)
         except Exception:
             LOG.exception(
                 'Import %s: store %s still has data', self.run.task.task_id, self._store.store_id
