@@ -20,6 +20,7 @@ from keystoneauth1 import loading
 from oslo_config import cfg
 from oslo_db import options as db_options
 from oslo_log import log
+from oslo_middleware import cors
 from oslo_middleware.healthcheck import opts as health_opts
 
 from glance_lite import __version__, exceptions
@@ -115,6 +116,7 @@ def set_sample_defaults() -> None:
     cfg.set_defaults(
         [*health_opts.HEALTHCHECK_OPTS, *health_opts.DISABLE_BY_FILE_OPTS], **opts.HEALTH_DEFAULTS
     )
+    cfg.set_defaults(cors.CORS_OPTS, **opts.CORS_DEFAULTS)
 
 
 def load(
@@ -257,6 +259,30 @@ def find_unknown(conf: cfg.ConfigOpts) -> list[str]:
                         f'{where}: nothing reads the option {name} of [{section}].'
                         f'{_hint(name, known[section])}'
                     )
+    return sentences
+
+
+def find_deprecated(conf: cfg.ConfigOpts) -> list[str]:
+    """Return a sentence for each option of the files that has another name now, or will go."""
+    old: dict[tuple[str, str], str] = {}
+    for opt, group, _ in _options(conf):
+        section = group or 'DEFAULT'
+        for former in opt.deprecated_opts:
+            key = (former.group or section, former.name or opt.name)
+            old[key] = f'is now called {opt.name} of [{section}].'
+        if opt.deprecated_for_removal:
+            reason = opt.deprecated_reason or ''
+            old[section, opt.name] = f'will go. {" ".join(reason.split())}'.strip()
+    sentences = []
+    for path in conf.config_file or []:
+        sections: dict[str, dict[str, list[str]]] = {}
+        cfg.ConfigParser(path, sections).parse()
+        for section, values in sections.items():
+            for name in values:
+                what = old.get((section, name)) or old.get((section, name.replace('_', '-')))
+                if what is not None:
+                    where = os.path.basename(path)
+                    sentences.append(f'{where}: the option {name} of [{section}] {what}')
     return sentences
 
 

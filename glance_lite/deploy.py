@@ -128,6 +128,8 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
         conf.register_opts(opts, group='healthcheck')
     for name, value in conf_opts.HEALTH_DEFAULTS.items():
         conf.set_default(name, value, group='healthcheck')
+    for name, value in conf_opts.CORS_DEFAULTS.items():
+        conf.set_default(name, value, group='cors')
 
 
 class _HealthGate:

@@ -16,9 +16,7 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from glance_lite import __version__, configuration, exceptions
-from glance_lite.cmd import manage_gc, manage_imports
-from glance_lite.db import schema
-from glance_lite.db.engine import Database
+from glance_lite.cmd import manage_db, manage_gc, manage_imports
 
 _PROGRAM = 'glance-lite-manage'
 _INTERRUPTED = 130
@@ -26,7 +24,7 @@ _INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None, conf: cfg.ConfigOpts | None = None) -> int:
     """Run one command and return the exit status."""
-    args = _parser().parse_args(argv)
+    args = _parser().parse_args(manage_db.in_two_words(sys.argv[1:] if argv is None else argv))
     # the log of the service is not for what an operator sees on a terminal
     logging.basicConfig(
         level=logging.DEBUG if args.debug else logging.ERROR, format='%(levelname)s %(message)s'
@@ -48,31 +46,6 @@ def main(argv: Sequence[str] | None = None, conf: cfg.ConfigOpts | None = None) 
     except BrokenPipeError:  # whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-
-
-def db_sync(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
-    """Bring the schema of the database to what this release needs."""
-    print(f'The database is at schema revision {schema.sync(Database.from_conf(conf))}.')
-    return 0
-
-
-def db_version(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
-    """Print the schema revision of the database."""
-    print(schema.current(Database.from_conf(conf)) or 'none')
-    return 0
-
-
-def db_check(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
-    """Tell whether the schema is current: exit 0 if so, 1 if db sync is needed."""
-    found, wanted = schema.current(Database.from_conf(conf)), schema.head()
-    if found == wanted:
-        print(f'The database is at schema revision {found}, as this release needs.')
-        return 0
-    print(
-        f"The database is at schema revision {found or 'none'}, but this release needs {wanted}. "
-        'Run: glance-lite-manage db sync'
-    )
-    return 1
 
 
 def _complain(error: exceptions.GlanceLiteError, status: int) -> int:
@@ -107,21 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--version', action='version', version=__version__)
     commands = parser.add_subparsers(required=True, metavar='COMMAND', title='commands')
-    _add_db(commands)
+    manage_db.add_commands(commands)
     manage_imports.add_commands(commands)
     manage_gc.add_command(commands)
     return parser
-
-
-def _add_db(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    database = commands.add_parser(
-        'db', help='look after the schema of the database', description='Look after the schema.'
-    )
-    actions = database.add_subparsers(required=True, metavar='ACTION', title='actions')
-    for name, function in (('sync', db_sync), ('version', db_version), ('check', db_check)):
-        help_text = function.__doc__ or ''
-        parser = actions.add_parser(name, help=help_text, description=help_text)
-        parser.set_defaults(run=function)
 
 
 if __name__ == '__main__':

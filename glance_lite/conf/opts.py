@@ -20,6 +20,30 @@ HEALTH_DEFAULTS = {
     'backends': ['disable_by_file'],
     'disable_by_file_path': '/etc/glance-lite/healthcheck_disable',
 }
+#: Our defaults of ``[cors]``: what a page needs to use the whole API.
+CORS_DEFAULTS = {
+    'allow_methods': ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    'allow_headers': [
+        'X-Auth-Token',
+        'X-Service-Token',
+        'X-OpenStack-Request-ID',
+        'X-OpenStack-Image-Size',
+        'X-Image-Meta-Store',
+        'Content-Range',
+        'Range',
+    ],
+    'expose_headers': [
+        'X-OpenStack-Request-ID',
+        'OpenStack-image-import-methods',
+        'OpenStack-image-import-task-id',
+        'OpenStack-image-store-ids',
+        'Accept-Ranges',
+        'Content-MD5',
+        'Content-Range',
+        'Location',
+        'Retry-After',
+    ],
+}
 
 _MODULES = (default, api, image_import, import_filtering, web_download)
 

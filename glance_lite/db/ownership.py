@@ -65,5 +65,10 @@ def of_all(session: Session, image_ids: Collection[str]) -> dict[str, Ownership]
     return found
 
 
+def list_stores(session: Session) -> set[str]:
+    """Return the ids of all stores that have data of images, configured or not."""
+    return set(session.scalars(sa.select(models.image_locations.c.store).distinct()))
+
+
 def _select(key: sa.Column[Any], image_ids: Collection[str], *columns: Any) -> sa.Select[Any]:
     return sa.select(key, *columns).where(key.in_(image_ids))

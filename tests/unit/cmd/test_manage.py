@@ -367,9 +367,3 @@ def test_a_wrong_argument_is_refused(words):
 def test_a_configuration_that_cannot_be_read_is_told(capsys):
     assert manage.main(['--config-file', '/nonexistent', 'db', 'check'], cfg.ConfigOpts()) == 2
     assert 'nonexistent' in capsys.readouterr().err
-
-
-def test_the_schema_is_looked_after(operator, engine):
-    assert operator.ok('db', 'check').startswith('The database is at schema revision')
-    version = operator.ok('db', 'version').strip()
-    assert version in operator.ok('db', 'sync')
