@@ -197,6 +197,14 @@ CALLS = (
         body={'method': {'name': 'glance-direct'}},
     ),
     Call(
+        'copy_image',
+        'POST',
+        _IMAGE + '/import',
+        ADMINISTRATE,
+        body={'method': {'name': 'copy-image'}, 'stores': ['cold']},
+        more='the method copy-image',
+    ),
+    Call(
         'modify_image',
         'POST',
         _IMAGE + '/actions/cancel_import',

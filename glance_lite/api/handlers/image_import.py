@@ -39,16 +39,13 @@ def create_import(request: Request) -> Reply:
     )
     if wanted.method == import_request.COPY_IMAGE:
         stores = import_request.lacking_stores(wanted, stores, image)
-        if not stores:  # all have it
-            return Reply(202)
+        if not stores:  # all have it: there is no task
+            return Reply(202, headers=[_tasks_of(request, image)])
     start.check_source(services, wanted)
     task = start.start_import(services, request.context, image, wanted, stores, body)
     return Reply(
         202,
-        headers=[
-            ('Location', f'{request.base_url}/v2/images/{image.image_id}/tasks'),
-            (TASK_HEADER, task.task_id),
-        ],
+        headers=[_tasks_of(request, image), (TASK_HEADER, task.task_id)],
     )
 
 
@@ -73,6 +70,10 @@ def cancel_import(request: Request) -> Reply:
     # asked for twice is the same as once
     task_id = request.services.db.transact(work, done=lambda session: False)
     return Reply(202, headers=[(TASK_HEADER, task_id)])
+
+
+def _tasks_of(request: Request, image: domain.Image) -> tuple[str, str]:
+    return 'Location', f'{request.base_url}/v2/images/{image.image_id}/tasks'
 
 
 def _load(request: Request, session: Session, wanted: ImportRequest) -> domain.Image:

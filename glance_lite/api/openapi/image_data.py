@@ -63,9 +63,7 @@ OPERATIONS: Operations = {
     ),
     ('POST', '/v2/images/{image_id}/import'): Operation(
         {
-            202: Answer(
-                'The image is importing.', headers=('Location', 'OpenStack-image-import-task-id')
-            )
+            202: Answer('The image is importing, or is being copied.', headers=('Location',)),
         },
         {
             409: 'The status, the formats or the stores do not allow it, or an import runs.',

@@ -40,9 +40,8 @@ def test_a_new_image_has_every_attribute(api: Api) -> None:
     image = answer.json
     path = '/v2/images/' + image['id']
     assert answer.headers['Location'] == 'http://localhost' + path
-    assert (
-        answer.headers['OpenStack-image-import-methods'] == 'glance-direct,web-download,copy-image'
-    )
+    methods = answer.headers['OpenStack-image-import-methods']
+    assert methods == 'glance-direct,web-download,copy-image'
     assert answer.headers['OpenStack-image-store-ids'] == 'fast,cold'
     assert re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ', image.pop('created_at'))
     assert image.pop('updated_at').endswith('Z')
