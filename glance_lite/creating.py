@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a caller may add an image that looks so: policy, visibility, quotas.
+"""Whether a caller may add such an image: policy, visibility, protected properties, quotas.
 
 Asked when an image is created, when a task is to make one, and once more before that one appears.
 What its attributes look like one by one is the business of ``api/attributes.py``.
@@ -13,22 +13,30 @@ from glance_lite.context import RequestContext
 from glance_lite.domain import image as domain
 from glance_lite.domain import image_rules
 from glance_lite.policy import Policy, target_of
+from glance_lite.property_protection import CREATE, PropertyProtection
 
 _RULES = {'public': 'publicize_image', 'community': 'communitize_image'}
 
 
 def require_creation(
-    policy: Policy, conf: cfg.ConfigOpts, context: RequestContext, image: domain.Image
+    policy: Policy,
+    conf: cfg.ConfigOpts,
+    context: RequestContext,
+    image: domain.Image,
+    protection: PropertyProtection | None,
 ) -> None:
     """Raise unless the caller may add this image.
 
-    :raises Forbidden: a policy rule refuses it.
+    :raises Forbidden: a policy rule refuses it, or a property is protected.
     :raises LimitExceeded: it has more properties or tags than an image may have.
     """
     target = target_of(context, image)
     target['project_id'] = context.owner
     policy.require(context, 'add_image', target)
     require_visibility(policy, context, image)
+    if protection is not None:
+        for name in image.properties:
+            protection.require(CREATE, name, context, lambda rule: policy.allows(context, rule, {}))
     require_quotas(conf, image)
 
 

@@ -21,12 +21,14 @@ from glance_lite.api.wsgi import Application
 from glance_lite.conf import opts as conf_opts
 from glance_lite.db import schema
 from glance_lite.db.engine import Database
+from glance_lite.image_import.plugins import inject_image_metadata
 from glance_lite.jobs.announcer import Announcer
 from glance_lite.middleware import identity
 from glance_lite.middleware.context import ContextMiddleware
 from glance_lite.middleware.envelope import Envelope
 from glance_lite.plugin import loader
 from glance_lite.policy import Policy
+from glance_lite.property_protection import PropertyProtection, warn_of_unprotected
 from glance_lite.receiving import Receiving
 from glance_lite.remote.options import HttpOptions
 from glance_lite.remote.url_filter import UrlFilter
@@ -60,6 +62,9 @@ def build_services(conf: cfg.ConfigOpts) -> Services:
         announcer=Announcer.from_conf(conf, db),
     )
     LOG.info('Import plugins in order: %s', ', '.join(services.plugins.names) or 'none')
+    if inject_image_metadata.InjectImageMetadata.name in services.plugins.names:
+        injected = inject_image_metadata.injected(conf)
+        warn_of_unprotected(services.rules.protection, injected)
     return services
 
 
@@ -68,11 +73,15 @@ def build_rules(conf: cfg.ConfigOpts) -> Rules:
 
     :raises ConfigError: a part cannot be built; the message names the option.
     """
+    protection = PropertyProtection.from_conf(conf)
+    if protection is not None and (rules := protection.policy_rules()):
+        Policy.from_conf(conf).require_known(rules, 'property_protection_file')
     return Rules(
         conf=conf,
         plugins=loader.load_plugins(conf),
         url_filter=UrlFilter.from_conf(conf),
         http_options=HttpOptions.from_conf(conf),
+        protection=protection,
     )
 
 

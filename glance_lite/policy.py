@@ -11,7 +11,7 @@ import dataclasses
 import inspect
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from oslo_config import cfg
@@ -158,6 +158,17 @@ class Policy:
         """
         if not self.allows(context, rule, target):
             raise exceptions.Forbidden(f'You are not permitted to do this (policy rule {rule}).')
+
+    def require_known(self, rules: Iterable[str], option: str) -> None:
+        """Raise unless all these rules are there, for the option that names them.
+
+        :raises ConfigError: naming the first that is not.
+        """
+        for rule in sorted(rules):
+            if rule not in self._enforcer.rules:
+                raise exceptions.ConfigError(
+                    f'[DEFAULT] {option} names the policy rule {rule}, which there is not.'
+                )
 
     def is_admin(self, context: RequestContext) -> bool:
         """Tell whether the rule ``context_is_admin`` makes the caller an administrator."""

@@ -14,6 +14,7 @@ from glance_lite.db.engine import Database
 from glance_lite.jobs.announcer import Announcer
 from glance_lite.plugin.loader import PluginSet
 from glance_lite.policy import Policy
+from glance_lite.property_protection import PropertyProtection
 from glance_lite.receiving import Receiving
 from glance_lite.remote.options import HttpOptions
 from glance_lite.remote.url_filter import UrlFilter
@@ -29,6 +30,7 @@ class Rules:
     plugins: PluginSet
     url_filter: UrlFilter
     http_options: HttpOptions
+    protection: PropertyProtection | None = None
 
 
 @dataclasses.dataclass

@@ -81,6 +81,21 @@ OPTS = [
         mutable=True,
         help='Projects with which an image is shared; below 0: any number.',
     ),
+    cfg.StrOpt(
+        'property_protection_file',
+        mutable=True,
+        help='File that says who may create, read, update and delete which custom properties of '
+        'images, in a section for each regular expression of names. A property that no section '
+        'fits is for nobody. Unset: no property is protected.',
+    ),
+    cfg.StrOpt(
+        'property_protection_rule_format',
+        choices=['roles', 'policies'],
+        default='roles',
+        mutable=True,
+        help='What property_protection_file lists behind an operation: roles, with commas between '
+        'them, or one rule of the policy file. In both, @ is everybody and ! nobody.',
+    ),
     cfg.Opt(
         'hashing_algorithm',
         type=types.HashAlgorithm(),

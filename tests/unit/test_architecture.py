@@ -13,7 +13,7 @@ FLOORS = [
     {'exceptions', '__init__', 'server', 'supervisor'},
     {'conf', 'policies', 'context'},
     {'domain'},
-    {'remote', 'stores', 'plugin', 'policy', 'middleware', 'inspection'},
+    {'remote', 'stores', 'plugin', 'policy', 'property_protection', 'middleware', 'inspection'},
     {'db', 'image_data'},
     {'jobs', 'receiving', 'removing', 'creating'},
     {'services'},

@@ -24,6 +24,7 @@ from glance_lite.domain import image_rules, import_request
 from glance_lite.image_data import Facts, transfer
 from glance_lite.stores import files
 from glance_lite.stores.base import Store, StoreReader
+from glance_lite.stores.registry import StoreRegistry
 from glance_lite.stores.staging import seal
 
 LOG = log.getLogger(__name__)

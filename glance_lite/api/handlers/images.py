@@ -10,7 +10,7 @@ from typing import Any
 from oslo_log import log
 
 from glance_lite import creating, exceptions, removing
-from glance_lite.api import access, attributes, errors, views
+from glance_lite.api import access, attributes, errors, protection, views
 from glance_lite.api.wsgi import Reply, Request
 from glance_lite.db import image_list, images, ownership, removals, tasks
 from glance_lite.db.engine import Session, utcnow
@@ -25,12 +25,15 @@ def create_image(request: Request) -> Reply:
     """``POST /v2/images``: add an image record in status queued."""
     services = request.services
     image = attributes.new_image(request, request.read_json(), 'The body')
-    creating.require_creation(services.policy, services.conf, request.context, image)
+    creating.require_creation(
+        services.policy, services.conf, request.context, image, services.rules.protection
+    )
     services.db.transact(
         lambda session: images.insert(session, image),
         done=lambda session: ownership.of(session, image.image_id).status is not None,
     )
     image.tags.sort()
+    protection.hide(request, [image])
     location = f'{request.base_url}/v2/images/{image.image_id}'
     return Reply(201, views.image(image), [('Location', location), *_discovery_headers(request)])
 
@@ -40,6 +43,7 @@ def get_image(request: Request) -> Reply:
     image = request.services.db.read(
         lambda session: access.load_image(request, session, 'get_image')
     )
+    protection.hide(request, [image])
     return Reply(data=_view(request, image))
 
 
@@ -49,11 +53,15 @@ def list_images(request: Request) -> Reply:
     services.policy.require(context, 'get_images', {'project_id': context.project_id})
     conf = services.conf
     query = image_query.parse(request.query, conf.limit_param_default, conf.api_limit_max)
-    page, more = services.db.read(
-        lambda session: image_list.list_page(
-            session, query, context.project_id, bool(context.is_admin)
+    page: list[domain.Image] = []
+    more = False
+    if all(protection.may_read(request, each.property) for each in query.filters if each.property):
+        page, more = services.db.read(
+            lambda session: image_list.list_page(
+                session, query, context.project_id, bool(context.is_admin)
+            )
         )
-    )
+    protection.hide(request, page)
     data: dict[str, Any] = {
         'images': [
             _view(request, image)
@@ -107,7 +115,9 @@ def update_image(request: Request) -> Reply:
             images.set_tags(session, image.image_id, image.tags)
         return image
 
-    return Reply(data=_view(request, services.db.transact(work)))
+    image = services.db.transact(work)
+    protection.hide(request, [image])
+    return Reply(data=_view(request, image))
 
 
 def delete_image(request: Request) -> Reply:
@@ -154,6 +164,8 @@ def _require_change(request: Request, image: domain.Image, change: json_patch.Ch
         raise exceptions.Forbidden("The attribute 'id' is read-only.")
     image_rules.require_writable(name)
     is_base = name in domain.BASE_ATTRIBUTES
+    if not is_base:
+        protection.require_change(request, image, change.op, name)
     if change.op == 'remove' and is_base:
         raise exceptions.Forbidden(f"The attribute '{name}' cannot be removed.")
     if change.op != 'add' and not is_base and name not in image.properties:

@@ -52,14 +52,8 @@ class InjectImageMetadata(ImportPlugin):
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         super().__init__(conf)
-        group = conf[GROUP]
-        self._ignored = {role.lower() for role in group.ignore_user_roles}
-        try:
-            self._properties = parse_pairs(group.inject)
-            for name in self._properties:
-                _check_name(name)
-        except ValueError as error:
-            raise ValueError(f'[{GROUP}] inject: {error}') from error
+        self._ignored = {role.lower() for role in conf[GROUP].ignore_user_roles}
+        self._properties = injected(conf)
 
     @classmethod
     def list_opts(cls) -> list[tuple[str, list[cfg.Opt]]]:
@@ -73,6 +67,20 @@ class InjectImageMetadata(ImportPlugin):
             LOG.debug('Image %s: no properties for role %s', image.image_id, min(ignored))
             return None
         return ImageChanges(properties=dict(self._properties))
+
+
+def injected(conf: cfg.ConfigOpts) -> dict[str, str]:
+    """Return the properties that images get.
+
+    :raises ValueError: the option cannot be read, or has a name that is not possible.
+    """
+    try:
+        properties = parse_pairs(conf[GROUP].inject)
+        for name in properties:
+            _check_name(name)
+    except ValueError as error:
+        raise ValueError(f'[{GROUP}] inject: {error}') from error
+    return properties
 
 
 def parse_pairs(text: str) -> dict[str, str]:
