@@ -23,6 +23,7 @@ from glance_lite.db import schema
 from glance_lite.db.engine import Database
 from glance_lite.image_import.plugins import inject_image_metadata
 from glance_lite.jobs.announcer import Announcer
+from glance_lite.metrics import meter_for
 from glance_lite.middleware import identity
 from glance_lite.middleware.context import ContextMiddleware
 from glance_lite.middleware.envelope import Envelope
@@ -50,6 +51,7 @@ def build_services(conf: cfg.ConfigOpts) -> Services:
 
     :raises ConfigError: a part cannot be built; the message names the option.
     """
+    meter = meter_for(conf)  # before anything else that may use the same library
     db = Database.from_conf(conf)
     schema.require_current(db)
     services = Services(
@@ -60,6 +62,7 @@ def build_services(conf: cfg.ConfigOpts) -> Services:
         policy=Policy.from_conf(conf),
         receiving=Receiving(db),
         announcer=Announcer.from_conf(conf, db),
+        meter=meter,
     )
     LOG.info('Import plugins in order: %s', ', '.join(services.plugins.names) or 'none')
     if inject_image_metadata.InjectImageMetadata.name in services.plugins.names:
@@ -110,7 +113,7 @@ def loadapp(
         app = http_proxy_to_wsgi.HTTPProxyToWSGI(app, conf)
     if conf.cors.allowed_origin:
         app = cors.CORS(app, conf)
-    return Envelope(app, conf.max_request_id_length)
+    return Envelope(app, conf.max_request_id_length, services.meter)
 
 
 def load_conductor(conf: cfg.ConfigOpts, services: Services | None = None) -> ImportConductor:

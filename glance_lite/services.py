@@ -12,6 +12,7 @@ from oslo_config import cfg
 
 from glance_lite.db.engine import Database
 from glance_lite.jobs.announcer import Announcer
+from glance_lite.metrics import Meter
 from glance_lite.plugin.loader import PluginSet
 from glance_lite.policy import Policy
 from glance_lite.property_protection import PropertyProtection
@@ -48,6 +49,7 @@ class Services:
     policy: Policy
     receiving: Receiving
     announcer: Announcer = dataclasses.field(default_factory=Announcer)
+    meter: Meter = dataclasses.field(default_factory=Meter)
 
     @property
     def conf(self) -> cfg.ConfigOpts:

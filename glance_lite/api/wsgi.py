@@ -138,7 +138,8 @@ class Application:
         args = self._mapper.match(path)
         if args is None:
             raise exceptions.NotFound('There is nothing under this path.')
-        handlers = self._table[args.pop('path')]
+        environ[fault.ROUTE] = args.pop('path')
+        handlers = self._table[environ[fault.ROUTE]]
         if method not in handlers:
             raise errors.MethodNotAllowed(method, list(handlers))
         request = Request(environ, self._services, self._table, args)

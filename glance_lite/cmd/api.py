@@ -86,7 +86,7 @@ def check(conf: cfg.ConfigOpts) -> None:
 
 def serve(conf: cfg.ConfigOpts, reloader: Reloader) -> int:
     """Bind the port, fork the processes and look after them until the end."""
-    from glance_lite import server
+    from glance_lite import exporting, server
 
     try:
         listener = server.open_listener(conf.bind_host, conf.bind_port, conf.backlog)
@@ -94,6 +94,7 @@ def serve(conf: cfg.ConfigOpts, reloader: Reloader) -> int:
         raise exceptions.ConfigError(
             f'cannot listen on {conf.bind_host}:{conf.bind_port}: {error.strerror or error}.'
         ) from error
+    exporter = exporting.Exporter.from_conf(conf)
     _share_modules(conf)
     supervisor = Supervisor(conf.api.graceful_shutdown_timeout + 15)
     supervisor.add(
@@ -101,11 +102,16 @@ def serve(conf: cfg.ConfigOpts, reloader: Reloader) -> int:
     )
     if not conf.api_only:
         supervisor.add('conductor', lambda stop: conductor.serve(conf, stop, reloader))
+    if exporter.listener is not None:
+        supervisor.add('metrics', lambda stop: exporter.serve(conf, stop.wait))
     reloader.guard(supervisor)
     # each process has the socket: while one keeps it, connections are taken that nobody answers
     supervisor.on_stop(lambda: listener.shutdown(socket.SHUT_RDWR))
     LOG.info('Listening on http://%s:%d', conf.bind_host, listener.getsockname()[1])
-    return supervisor.run()
+    try:
+        return supervisor.run()
+    finally:
+        exporter.close()
 
 
 def worker_count(conf: cfg.ConfigOpts) -> int:

@@ -43,8 +43,15 @@ def serve(conf: cfg.ConfigOpts, stop: Stop, reloader: Reloader, *, alone: bool =
     Running imports may then end for up to ``[api] graceful_shutdown_timeout`` seconds; what still
     runs after that is left to other conductors.
     """
-    from glance_lite import deploy
+    from glance_lite import deploy, exporting
 
+    exporter = exporting.Exporter(None, None)
+    if alone:  # else the program that started it offers the figures
+        exporter = exporting.Exporter.from_conf(conf)
+        offer = threading.Thread(
+            target=exporter.serve, args=(conf, stop.wait), name='exporter', daemon=True
+        )
+        offer.start()
     services = deploy.build_services(conf)
     conductor = deploy.load_conductor(conf, services)
     reloader.follow(services, stop.hangup, alone=alone)
@@ -59,6 +66,7 @@ def serve(conf: cfg.ConfigOpts, stop: Stop, reloader: Reloader, *, alone: bool =
         LOG.info('Leaving %d imports to other conductors', conductor.running)
         conductor.hand_over()
     worker.join(10)
+    exporter.close()
     if alone and worker.is_alive():
         # steps that do not end would keep the process for ever
         logging.shutdown()

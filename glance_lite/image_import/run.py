@@ -54,14 +54,19 @@ class ImportRun:
     def enter(self, phase: str, plugin: str | None = None) -> None:
         """Note that a step begins, and that the one before it is done."""
         if phase != self.phase:
-            seconds = round(time.monotonic() - self._entered_at, 3)
-            self._phases.append(
-                {'phase': self.phase, 'bytes_done': self.bytes_done, 'seconds': seconds}
-            )
+            self._phases.append(self._current())
             self._entered_at = time.monotonic()
         self.phase, self.plugin = phase, plugin
         self.bytes_done, self.bytes_total = 0, None
         self.activity += 1
+
+    def phases(self) -> list[dict[str, Any]]:
+        """Return what this attempt has done so far: each phase with its bytes and seconds."""
+        return [*self._phases, self._current()]
+
+    def _current(self) -> dict[str, Any]:
+        seconds = round(time.monotonic() - self._entered_at, 3)
+        return {'phase': self.phase, 'bytes_done': self.bytes_done, 'seconds': seconds}
 
     def advance(self, count: int) -> None:
         """Count bytes, and raise if the import must not go on."""

@@ -16,6 +16,7 @@ from typing import Any
 from oslo_log import log
 
 from glance_lite.context import RequestContext
+from glance_lite.metrics import Meter
 from glance_lite.middleware import fault
 
 LOG = log.getLogger(__name__)
@@ -28,9 +29,15 @@ _KEPT = 255
 class Envelope:
     """WSGI middleware; see the module."""
 
-    def __init__(self, app: Callable[..., Iterable[bytes]], max_id_length: int) -> None:
+    def __init__(
+        self,
+        app: Callable[..., Iterable[bytes]],
+        max_id_length: int,
+        meter: Meter | None = None,
+    ) -> None:
         self._app = app
         self._max_id_length = max_id_length
+        self._meter = meter or Meter()
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -80,13 +87,22 @@ class Envelope:
                 'The service failed to answer. Its log has the cause under the request id.',
             )
         finally:
+            seconds = time.monotonic() - began
+            path = environ.get('PATH_INFO', '')
+            self._meter.request(
+                environ['REQUEST_METHOD'],
+                environ.get(fault.ROUTE),
+                path,
+                ''.join(answered),
+                seconds,
+            )
             LOG.info(
                 '%s %s %s %s %.4f',
                 request_id,
                 environ['REQUEST_METHOD'],
-                _printable(environ.get('PATH_INFO', '')),
+                _printable(path),
                 ''.join(answered),
-                time.monotonic() - began,
+                seconds,
             )
 
     def _accept(self, given: str | None) -> str | None:

@@ -15,6 +15,8 @@ from webob import acceptparse
 
 #: Where the request id rests in the WSGI environment.
 REQUEST_ID = 'glance_lite.request_id'
+#: Where the template of the route rests, once it is found.
+ROUTE = 'glance_lite.route'
 
 #: Seconds after which a client may try again what could not be answered.
 RETRY_SECONDS = 5

@@ -11,11 +11,11 @@ PACKAGE = Path(__file__).resolve().parents[2] / 'glance_lite'
 #: Rooms by floor, the lowest first. A room may import lower floors and itself.
 FLOORS = [
     {'exceptions', '__init__', 'server', 'supervisor'},
-    {'conf', 'policies', 'context'},
+    {'conf', 'policies', 'context', 'metrics'},
     {'domain'},
     {'remote', 'stores', 'plugin', 'policy', 'property_protection', 'middleware', 'inspection'},
     {'db', 'image_data'},
-    {'jobs', 'receiving', 'removing', 'creating'},
+    {'jobs', 'receiving', 'removing', 'exporting', 'creating'},
     {'services'},
     {'image_import'},
     {'api', 'conductor'},
