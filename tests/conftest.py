@@ -15,12 +15,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from glance_lite import configuration
 from glance_lite.db import engine, schema
-from tests import services
+from tests import contract, services
 
 # a shell ignores Ctrl-C for what it runs in the background, and the programs that tests start and
 # interrupt would inherit that
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Judge the run by what the API documents."""
+    config.pluginmanager.register(contract.Plugin(config))
 
 
 @pytest.fixture

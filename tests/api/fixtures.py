@@ -21,6 +21,7 @@ from oslo_config import cfg
 
 from glance_lite import configuration, deploy
 from glance_lite.services import Services
+from tests import contract
 from tests.api.callers import identify
 
 DATA = b'what the source has' * 100
@@ -84,7 +85,7 @@ class ServiceFixture(fixture.GabbiFixture):
         )
         configuration.load(conf, files=[str(path)])
         self._services: Services = deploy.build_services(conf)
-        _current['app'] = deploy.loadapp(conf, self._services, identify)
+        _current['app'] = contract.watch(deploy.loadapp(conf, self._services, identify))
         _current['conductor'] = deploy.load_conductor(conf, self._services)
 
     def stop_fixture(self) -> None:

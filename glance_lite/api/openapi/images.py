@@ -124,9 +124,7 @@ OPERATIONS: Operations = {
             [{'op': 'replace', 'path': '/name', 'value': 'debian 12'}],
         ),
     ),
-    ('DELETE', '/v2/images/{image_id}'): Operation(
-        {204: Answer('It is gone.')}, {409: 'The image is used, or its status forbids it.'}
-    ),
+    ('DELETE', '/v2/images/{image_id}'): Operation({204: Answer('It is gone.')}),
     ('POST', '/v2/images/{image_id}/actions/deactivate'): Operation(_ACTION),
     ('POST', '/v2/images/{image_id}/actions/reactivate'): Operation(_ACTION),
     ('PUT', '/v2/images/{image_id}/tags/{value}'): Operation(

@@ -9,6 +9,7 @@ from glance_lite.api.schemas.images import UUID
 from glance_lite.domain import task as domain
 
 _TIME = {'type': 'string', 'format': 'date-time'}
+_LATER = {'type': ['null', 'string'], 'format': 'date-time'}
 
 TASK: dict[str, Any] = {
     'name': 'task',
@@ -39,7 +40,7 @@ TASK: dict[str, Any] = {
             'type': ['null', 'object'],
             'description': 'Code, phase, plugin and retryable of a failure.',
         },
-        'expires_at': {**_TIME, 'description': 'When a finished task is forgotten, in UTC.'},
+        'expires_at': {**_LATER, 'description': 'When a finished task is forgotten, in UTC.'},
         'created_at': {**_TIME, 'description': 'When the task was created, in UTC.'},
         'updated_at': {**_TIME, 'description': 'When the task was last changed, in UTC.'},
         'self': {'type': 'string', 'readOnly': True},

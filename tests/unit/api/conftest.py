@@ -11,6 +11,7 @@ import pytest
 import webob
 
 from glance_lite import deploy
+from tests import contract
 from tests.api.callers import identify
 
 FORMATS = {'disk_format': 'raw', 'container_format': 'bare'}
@@ -23,7 +24,7 @@ class Api:
 
     def __init__(self, conf: Any) -> None:
         self.services = deploy.build_services(conf)
-        self.app = deploy.loadapp(conf, self.services, identify)
+        self.app = contract.watch(deploy.loadapp(conf, self.services, identify))
 
     def call(
         self,

@@ -13,6 +13,7 @@ import pytest
 from glance_lite.api import routes
 from glance_lite.api.openapi import document, schemas
 from glance_lite.api.schemas import images
+from tests import contract
 
 from .conftest import Api
 
@@ -82,6 +83,11 @@ def test_an_example_fits_its_schema(built: dict[str, Any], method: str, path: st
 def test_every_schema_is_used(built: dict[str, Any]) -> None:
     used = set(re.findall(r"'#/components/schemas/(\w+)'", str(built)))
     assert used == {*schemas.components(IMAGE)}
+
+
+def test_the_page_of_statuses_is_written_from_the_document() -> None:
+    """When this fails: ``python -m tests.contract``."""
+    assert contract.PAGE.read_text() == contract.render()
 
 
 def test_the_service_shows_the_document_of_its_deployment(make_api: Any) -> None:
