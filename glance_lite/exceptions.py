@@ -78,6 +78,15 @@ class TagNotFound(NotFound):
         super().__init__(f"Image {image_id} does not have the tag '{value}'.")
 
 
+class LocationNotFound(NotFound):
+    """The store has no data of the image."""
+
+    code = 'location_not_found'
+
+    def __init__(self, image_id: str, store_id: str) -> None:
+        super().__init__(f'Image {image_id} has no data in the store {store_id}.')
+
+
 class TaskNotFound(NotFound):
     """There is no such task for this caller."""
 

@@ -129,6 +129,7 @@ class Call:
 _IMAGE = '/v2/images/{image_id}'
 _MEMBER = _IMAGE + '/members/{member_id}'
 _TAG = _IMAGE + '/tags/{value}'
+_STORE = '/v2/stores/{store_id}/{image_id}'
 
 
 def _replace(name: str, value: Any) -> list[dict[str, Any]]:
@@ -219,6 +220,8 @@ CALLS = (
     Call('add_member', 'POST', _IMAGE + '/members', CHANGE_MEMBERS, body={'member': 'one-more'}),
     Call('modify_member', 'PUT', _MEMBER, ANSWER_AS_MEMBER, body={'status': 'accepted'}),
     Call('delete_member', 'DELETE', _MEMBER, CHANGE_MEMBERS),
+    Call('delete_image_location', 'DELETE', _STORE, ADMINISTRATE, state='copied'),
+    Call('get_image_location', 'DELETE', _STORE, ADMINISTRATE, state='copied'),
     Call('stores_info_detail', 'GET', '/v2/info/stores/detail', '+333+3'),
 )
 

@@ -68,6 +68,8 @@ class Reloader:
             reason = error
         else:
             services.rules = rules
+            for store in services.stores:
+                store.reconfigure(reading.conf)
             if reading.changes:
                 LOG.info('The configuration is reloaded')
             return True

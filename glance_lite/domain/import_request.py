@@ -85,26 +85,33 @@ def parse(body: Any, enabled_methods: Collection[str]) -> ImportRequest:
 
 
 def choose_stores(
-    request: ImportRequest, header: str | None, known: Collection[str], default: str
+    request: ImportRequest,
+    header: str | None,
+    known: Collection[str],
+    default: str,
+    read_only: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Return the ids of the stores that an import goes to.
 
     :param header: the value of ``X-Image-Meta-Store``, if sent.
+    :param read_only: those of the known that take no data.
     :raises InvalidRequest: more than one of the ways to choose is used.
-    :raises Conflict: a store is not known.
+    :raises Conflict: a store is not known, or takes no data.
     """
     if request.all_stores and (request.stores or header):
         raise _wrong("'all_stores' cannot be used with 'stores' or the header X-Image-Meta-Store.")
     if request.stores and header:
         raise _wrong("'stores' cannot be used with the header X-Image-Meta-Store.")
     if request.all_stores:
-        return tuple(known)
+        return tuple(store_id for store_id in known if store_id not in read_only)
     chosen = request.stores or ((header,) if header else (default,))
     for store_id in chosen:
         if store_id not in known:
             raise exceptions.Conflict(
                 f'There is no store {_short(store_id)}; the stores are: {", ".join(known)}.'
             )
+        if store_id in read_only:
+            raise exceptions.Conflict(f'The store {store_id} is read-only: it takes no data.')
     return tuple(dict.fromkeys(chosen))
 
 

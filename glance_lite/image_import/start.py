@@ -53,6 +53,15 @@ def require_importable(session: Session, image: domain.Image, wanted: ImportRequ
     image_rules.require_formats(image, exceptions.StatusConflict)
 
 
+def require_unheld(session: Session, image: domain.Image) -> None:
+    """Raise while an import holds an image, in whatever status.
+
+    :raises ImportRunning: one does.
+    """
+    if image.import_task_id is not None:
+        raise _running(session, image)
+
+
 def may_cancel(session: Session, image: domain.Image) -> bool:
     """Tell whether an import holds an image and has not published anything yet, as far as known.
 

@@ -7,7 +7,15 @@ import itertools
 
 from oslo_policy import policy
 
-from glance_lite.policies import base, discovery, image_actions, image_data, images, members
+from glance_lite.policies import (
+    base,
+    discovery,
+    image_actions,
+    image_data,
+    images,
+    locations,
+    members,
+)
 
 
 def list_rules() -> list[policy.RuleDefault]:
@@ -18,6 +26,7 @@ def list_rules() -> list[policy.RuleDefault]:
             images.list_rules(),
             image_data.list_rules(),
             image_actions.list_rules(),
+            locations.list_rules(),
             members.list_rules(),
             discovery.list_rules(),
         )

@@ -33,7 +33,7 @@ FILL_SECONDS = 0.25
 class AttemptFailed(ImportFailed):
     """An attempt failed; ``passing`` tells whether the next may succeed within this import.
 
-    ``wait_seconds`` is what the source asked to wait (Retry-After).
+    ``wait_seconds`` is what the source asked to wait (Retry-After), ``status`` what it answered.
     """
 
     def __init__(
@@ -44,9 +44,11 @@ class AttemptFailed(ImportFailed):
         passing: bool,
         retryable: bool | None = None,
         wait_seconds: float | None = None,
+        status: int | None = None,
     ) -> None:
         super().__init__(code, message, retryable=retryable)
         self.passing = passing
+        self.status = status
         self.wait_seconds = wait_seconds
 
 
@@ -139,6 +141,7 @@ def check_answer(answer: Answer, options: HttpOptions, source: str) -> None:
             passing=passing,
             retryable=passing,
             wait_seconds=_retry_after(headers) if passing else None,
+            status=status,
         )
     trouble = _framing_trouble(headers, options)
     if trouble:

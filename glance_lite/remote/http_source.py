@@ -56,6 +56,9 @@ class HttpSource:
     """The bytes behind a URL. For one thread at a time.
 
     :param max_bytes: more than this is ``too_large``, at once when the source announces it.
+    :param offset: the first byte that is wanted. A source that does not know ranges sends what is
+        before it, too; it is passed over.
+    :param length: bytes wanted from there on at most; None for all.
     :param headers: secret headers, sent only to the origin of ``url``, never after a redirect to
         another.
     :param should_stop: called before each chunk and several times a second while waiting for the
@@ -69,12 +72,15 @@ class HttpSource:
         url: str,
         *,
         max_bytes: int | None = None,
+        offset: int = 0,
+        length: int | None = None,
         headers: Mapping[str, str] | None = None,
         should_stop: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = exchange.Client(url_filter, options, should_stop)
         self._url = url
         self._max_bytes = max_bytes
+        self._offset, self._length = offset, length
         self._secrets = dict(headers or {})
         self._answer: Answer | None = None
         self._validator: str | None = None
@@ -82,7 +88,9 @@ class HttpSource:
         self._done = False
         self._failures = 0
         self._failed_at = 0
-        #: Size in bytes as announced, or None when the source does not tell.
+        #: Size of the whole in bytes as announced, or None when the source does not tell.
+        self.total: int | None = None
+        #: Bytes that will come, or None when the source does not tell.
         self.content_length: int | None = None
         self.etag: str | None = None
         self.last_modified: str | None = None
@@ -147,9 +155,14 @@ class HttpSource:
     def _read(self, view: memoryview) -> int:
         assert self._answer is not None
         if self._skip:
-            self._skip -= self._answer.readinto(view[: self._skip])
+            skipped = self._answer.readinto(view[: self._skip])
+            if not skipped:
+                raise self._failure('source_truncated', 'sent less than before', passing=True)
+            self._skip -= skipped
             return 0
-        count = self._answer.readinto(view)
+        if self._length is not None:
+            view = view[: self._length - self.bytes_read]
+        count = self._answer.readinto(view) if view else 0
         if not count:
             self._finish()
         self._check_cap(self.bytes_read + count)
@@ -169,9 +182,10 @@ class HttpSource:
             'Accept-Encoding': 'identity',
             'User-Agent': options.user_agent,
         }
+        if self.bytes_read or self._is_part:
+            headers['Range'] = self._range()
         if self.bytes_read:
             assert self._validator is not None
-            headers['Range'] = f'bytes={self.bytes_read}-'
             headers['If-Range'] = self._validator
         answer = exchange.get(self._client, self._url, headers, self._secrets)
         try:
@@ -185,16 +199,34 @@ class HttpSource:
             raise
         self._answer = answer
 
+    @property
+    def _is_part(self) -> bool:
+        return self._offset > 0 or self._length is not None
+
+    def _range(self) -> str:
+        last = '' if self._length is None else self._offset + self._length - 1
+        return f'bytes={self._offset + self.bytes_read}-{last}'
+
     def _start(self, answer: Answer) -> None:
-        if answer.status != 200:
+        total: int | None
+        if answer.status == 206 and self._is_part:
+            start, total = self._part_of(answer)
+            if start != self._offset:
+                raise self._changed()
+        elif answer.status == 200:
+            total = answer.body_bytes
+            self._skip = self._offset
+        else:
+            what = 'a part' if self._is_part else 'the whole'
             raise self._failure(
                 'source_http_error',
-                f'answered {answer.status} to a request for the whole',
+                f'answered {answer.status} to a request for {what}',
                 passing=False,
             )
-        if self.content_length not in (None, answer.body_bytes):
+        if self.total not in (None, total):
             raise self._changed()
-        self.content_length = answer.body_bytes
+        self.total = total
+        self.content_length = self._wanted(total)
         self.etag = answer.headers.get('etag')
         self.last_modified = answer.headers.get('last-modified')
         self.final_url = answer.checked.masked
@@ -202,25 +234,44 @@ class HttpSource:
 
     def _resume(self, answer: Answer) -> None:
         theirs = _strong_validator(answer.headers)
+        position = self._offset + self.bytes_read
         if answer.status == 200:
             # The source ignores ranges. If it vouches for the same bytes, pass over what we have.
-            if theirs != self._validator or answer.body_bytes != self.content_length:
+            if theirs != self._validator or answer.body_bytes != self.total:
                 raise self._changed()
-            self._skip = self.bytes_read
+            self._skip = position
             return
-        match = _CONTENT_RANGE.fullmatch(answer.headers.get('content-range', ''))
-        if answer.status != 206 or not match:
+        if answer.status != 206:
             raise self._changed()
-        start, last = int(match[1]), int(match[2])
-        total = last + 1 if match[3] == '*' else int(match[3])
-        if start != self.bytes_read or last + 1 != total:
-            raise self._changed()
-        if self.content_length not in (None, total):
+        start, total = self._part_of(answer)
+        if start != position or self.total not in (None, total):
             raise self._changed()
         if self.etag and answer.headers.get('etag', self.etag) != self.etag:
             raise self._changed()
-        self.content_length = total
+        self.total = total
+        self.content_length = self._wanted(total)
         self._skip = 0
+
+    def _part_of(self, answer: Answer) -> tuple[int, int]:
+        """Return where the part begins that an answer has, and the size of the whole."""
+        match = _CONTENT_RANGE.fullmatch(answer.headers.get('content-range', ''))
+        if not match:
+            raise self._changed()
+        start, last = int(match[1]), int(match[2])
+        if match[3] == '*' and self._length is not None:
+            raise self._changed()
+        total = last + 1 if match[3] == '*' else int(match[3])
+        wanted = self._wanted(total)
+        if last + 1 != self._offset + (wanted or 0):
+            raise self._changed()
+        return start, total
+
+    def _wanted(self, total: int | None) -> int | None:
+        """Return the bytes that are wanted of a whole of this size."""
+        if total is None:
+            return None
+        rest = max(0, total - self._offset)
+        return rest if self._length is None else min(self._length, rest)
 
     def _recover(self, error: AttemptFailed) -> None:
         """Wait for the next attempt, or raise ``error`` if there must be none."""

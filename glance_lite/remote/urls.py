@@ -105,6 +105,12 @@ def parse_url(url: object) -> CheckedUrl:
     )
 
 
+def scheme_of(url: str) -> str:
+    """Return the scheme of a URL in lower case, which may be malformed otherwise; '' if none."""
+    found = _SCHEME.match(url)
+    return found.group(1).lower() if found else ''
+
+
 def parse_host(text: str) -> tuple[str, Address | None]:
     """Return the normal form of a host name or address, and the address if it is one.
 

@@ -71,6 +71,8 @@ class StoreReader(abc.ABC):
 
     #: Bytes that the reader will give in all.
     length: int
+    #: Bytes of the whole data, where others may have changed it; None where only the store writes.
+    total: int | None = None
 
     @abc.abstractmethod
     def readinto(self, buffer: bytearray | memoryview) -> int:
@@ -92,6 +94,8 @@ class Store(abc.ABC):
     can_seek: bool = True
     #: Whether data can only be read.
     read_only: bool = False
+    #: Schemes of the URLs that callers may give for data which this store did not write.
+    external_schemes: frozenset[str] = frozenset()
 
     def __init__(self, store_id: str, conf: cfg.ConfigOpts, group: str) -> None:
         """Read the options of ``group``, registered before from :meth:`list_opts`.
@@ -106,6 +110,23 @@ class Store(abc.ABC):
     @abc.abstractmethod
     def list_opts(cls) -> list[cfg.Opt]:
         """Return the options of this type of store, registered once for each store."""
+
+    def check_url(self, url: str) -> None:
+        """Raise unless data under a URL of :attr:`external_schemes` may be registered here.
+
+        :raises InvalidRequest: saying why not.
+        :raises ImportFailed: ``filtered_uri``.
+        """
+        raise exceptions.InvalidRequest(
+            f'The store {self.store_id} takes no URLs of data that it did not write.'
+        )
+
+    def properties(self) -> dict[str, Any]:
+        """Return what administrators see of the store in ``/v2/info/stores/detail``."""
+        return {}
+
+    def reconfigure(self, conf: cfg.ConfigOpts) -> None:  # noqa: B027 - most have nothing to do
+        """Take what concerns the store of a configuration that was read again, if anything does."""
 
     @abc.abstractmethod
     def open_writer(self, image_id: str, attempt: str, size: int | None = None) -> StoreWriter:

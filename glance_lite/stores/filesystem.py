@@ -10,7 +10,7 @@ import re
 import stat
 import urllib.parse
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from oslo_config import cfg
 
@@ -50,6 +50,13 @@ class FileStore(base.Store):
             cfg.StrOpt('store_description', help='What the users see of the store beside its id.'),
             cfg.IntOpt('weight', default=0, help='Stores of more weight are read from first.'),
         ]
+
+    def properties(self) -> dict[str, Any]:
+        return {
+            'data_dir': self.directory,
+            'chunk_size': base.CHUNK_BYTES,
+            'thin_provisioning': False,
+        }
 
     def open_writer(self, image_id: str, attempt: str, size: int | None = None) -> base.StoreWriter:
         if size is not None:

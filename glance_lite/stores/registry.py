@@ -48,7 +48,12 @@ class StoreRegistry:
             # one store without a section of its own, configured in [glance_store]
             return cls([_build('file', 'file', 'glance_store', conf)], default_id)
         stores = [_build(store_id, kind, store_id, conf) for store_id, kind in wanted.items()]
-        return cls(stores, default_id)
+        registry = cls(stores, default_id)
+        if registry.default.read_only:
+            raise exceptions.ConfigError(
+                f'[glance_store] default_backend: the store {default_id} is read-only.'
+            )
+        return registry
 
     def __iter__(self) -> Iterator[base.Store]:
         return iter(self._stores.values())

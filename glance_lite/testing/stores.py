@@ -18,22 +18,27 @@ from glance_lite.stores import base
 DATA = bytes(range(251)) * 10_007
 
 
-class StoreContract:
-    """Tests that every store passes::
-
-        class TestMyStore(StoreContract):
-            store_class = MyStore
-
-            def options(self, directory):
-                return {'my_store_address': 'localhost'}
-
-    Each test gets a store of its own, which begins empty.
-    """
+class _ReadingContract:
+    """What every store passes, and how a test gets one of its own."""
 
     #: The class that is tested.
     store_class: type[base.Store]
-    #: Whether the store knows how much space it has, and refuses what cannot fit.
-    knows_space: bool = True
+    #: URLs under which the store has nothing.
+    foreign_urls: tuple[str, ...] = (
+        '',
+        'no url',
+        'file:///etc/passwd',
+        'file:///../etc/passwd',
+        'memory://other/image.one',
+        'http://localhost/image.one',
+    )
+
+    def place(self, store: base.Store, data: bytes) -> str:
+        """Have the store hold ``data``; return its URL."""
+        raise NotImplementedError
+
+    def prepare(self, conf: cfg.ConfigOpts) -> None:
+        """Set options that are not the store's own."""
 
     def options(self, directory: Path) -> dict[str, Any]:
         """Return the options of the store; ``directory`` is new for each test."""
@@ -45,9 +50,98 @@ class StoreContract:
         conf = cfg.ConfigOpts()
         conf.register_opts(self.store_class.list_opts(), group='mine')
         conf([], project='store-contract', default_config_files=[])
+        self.prepare(conf)
         for name, value in self.options(tmp_path).items():
             conf.set_override(name, value, 'mine')
         return self.store_class('mine', conf, 'mine')
+
+    def test_what_is_there_can_be_read(self, store: base.Store) -> None:
+        url = self.place(store, DATA)
+        assert store.size(url) == len(DATA)
+        assert read(store, url) == DATA
+
+    @pytest.mark.parametrize(
+        ('offset', 'length', 'expected'),
+        [
+            (0, 10, DATA[:10]),
+            (5, None, DATA[5:]),
+            (1_048_570, 20, DATA[1_048_570:1_048_590]),
+            (len(DATA) - 1, 1, DATA[-1:]),
+            (len(DATA) - 3, 100, DATA[-3:]),
+            (7, 0, b''),
+        ],
+    )
+    def test_a_range_can_be_read(
+        self, store: base.Store, offset: int, length: int | None, expected: bytes
+    ) -> None:
+        if not store.can_seek and offset:
+            pytest.skip('the store reads only from the start')
+        url = self.place(store, DATA)
+        reader = store.open_reader(url, offset, length)
+        assert reader.length == len(expected)
+        assert drain(reader) == expected
+
+    def test_readers_do_not_disturb_each_other(self, store: base.Store) -> None:
+        url = self.place(store, DATA)
+        first, second = store.open_reader(url), store.open_reader(url)
+        piece = bytearray(100)
+        first.readinto(piece)
+        assert drain(second) == DATA
+        assert bytes(piece) + drain(first) == DATA
+        first.close()
+
+    def test_a_url_that_is_not_of_this_store_finds_nothing(self, store: base.Store) -> None:
+        for url in self.foreign_urls:
+            for call in (store.open_reader, store.size, store.delete):
+                with pytest.raises(exceptions.StoreDataNotFound):
+                    call(url)
+
+
+class ReadOnlyStoreContract(_ReadingContract):
+    """Tests that a store passes which only reads what others write::
+
+        class TestMyStore(ReadOnlyStoreContract):
+            store_class = MyStore
+
+            def place(self, store, data):
+                return publish_somewhere(data)
+
+    Each test gets a store of its own.
+    """
+
+    def test_it_says_that_it_is_read_only(self, store: base.Store) -> None:
+        assert store.read_only and store.external_schemes
+
+    def test_nothing_can_be_written_or_deleted(self, store: base.Store) -> None:
+        with pytest.raises(exceptions.StoreError):
+            store.open_writer('image', 'one')
+        url = self.place(store, DATA)
+        with pytest.raises(exceptions.StoreError):
+            store.delete(url)
+        store.discard_attempts('image')
+        assert read(store, url) == DATA
+
+    def test_it_lists_nothing(self, store: base.Store) -> None:
+        assert store.list_data() is None
+
+
+class StoreContract(_ReadingContract):
+    """Tests that every store passes which takes data::
+
+        class TestMyStore(StoreContract):
+            store_class = MyStore
+
+            def options(self, directory):
+                return {'my_store_address': 'localhost'}
+
+    Each test gets a store of its own, which begins empty.
+    """
+
+    #: Whether the store knows how much space it has, and refuses what cannot fit.
+    knows_space: bool = True
+
+    def place(self, store: base.Store, data: bytes) -> str:
+        return put(store, 'image', 'one', data).url
 
     def test_what_is_written_can_be_read(self, store: base.Store) -> None:
         stored = put(store, 'image', 'one', DATA)
@@ -66,60 +160,12 @@ class StoreContract:
         stored = put(store, 'image', 'one', b'')
         assert (stored.size, read(store, stored.url)) == (0, b'')
 
-    @pytest.mark.parametrize(
-        ('offset', 'length', 'expected'),
-        [
-            (0, 10, DATA[:10]),
-            (5, None, DATA[5:]),
-            (1_048_570, 20, DATA[1_048_570:1_048_590]),
-            (len(DATA) - 1, 1, DATA[-1:]),
-            (len(DATA) - 3, 100, DATA[-3:]),
-            (7, 0, b''),
-        ],
-    )
-    def test_a_range_can_be_read(
-        self, store: base.Store, offset: int, length: int | None, expected: bytes
-    ) -> None:
-        if not store.can_seek and offset:
-            pytest.skip('the store reads only from the start')
-        stored = put(store, 'image', 'one', DATA)
-        reader = store.open_reader(stored.url, offset, length)
-        assert reader.length == len(expected)
-        assert drain(reader) == expected
-
-    def test_readers_do_not_disturb_each_other(self, store: base.Store) -> None:
-        stored = put(store, 'image', 'one', DATA)
-        first, second = store.open_reader(stored.url), store.open_reader(stored.url)
-        piece = bytearray(100)
-        first.readinto(piece)
-        assert drain(second) == DATA
-        assert bytes(piece) + drain(first) == DATA
-        first.close()
-
     def test_deleted_data_is_gone(self, store: base.Store) -> None:
         stored = put(store, 'image', 'one', DATA)
         store.delete(stored.url)
         for call in (store.open_reader, store.size, store.delete):
             with pytest.raises(exceptions.StoreDataNotFound):
                 call(stored.url)
-
-    @pytest.mark.parametrize(
-        'url',
-        [
-            '',
-            'no url',
-            'file:///etc/passwd',
-            'file:///../etc/passwd',
-            'memory://other/image.one',
-            'http://localhost/image.one',
-        ],
-    )
-    def test_a_url_that_is_not_of_this_store_finds_nothing(
-        self, store: base.Store, url: str
-    ) -> None:
-        for call in (store.open_reader, store.size, store.delete):
-            with pytest.raises(exceptions.StoreDataNotFound):
-                call(url)
 
     def test_an_aborted_write_leaves_nothing_in_the_way(self, store: base.Store) -> None:
         writer = store.open_writer('image', 'one')

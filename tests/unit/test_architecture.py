@@ -26,6 +26,7 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 #: Rooms on one floor that may be imported by their neighbours.
 NEIGHBOURS = {
     ('cmd', 'client'): 'the program is a door of the client room',
+    ('stores', 'remote'): 'the store of URLs fetches as downloads do, under the same filter',
     ('cmd', 'testing'): 'the quick start makes its sample disk with the author kit',
 }
 

@@ -34,7 +34,7 @@ def list_stores_detail(request: Request) -> Reply:
     shown = _describe_stores(request)
     for entry in shown:
         store = services.stores.get(entry['id'])
-        entry.update(type=kinds[entry['id']], weight=store.weight, properties={})
+        entry.update(type=kinds[entry['id']], weight=store.weight, properties=store.properties())
     return Reply(data={'stores': shown})
 
 

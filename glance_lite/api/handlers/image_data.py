@@ -99,9 +99,9 @@ def download_data(request: Request) -> Reply:
     part = ranges.parse(request.headers, size)
     offset, length = part or (0, size)
     store, reader = _open_reader(request.services.stores, image, preferred, offset, length)
-    if reader.length != length:
+    if reader.length != length or reader.total not in (None, size):
         reader.close()
-        LOG.error('Image %s: its data in store %s is too short', image.image_id, store.store_id)
+        LOG.error('Image %s: its data in store %s has another size', image.image_id, store.store_id)
         raise exceptions.StoreError('The data of the image is not whole in its store.')
     headers = [('Content-Type', OCTET_STREAM), ('Content-Length', str(length))]
     if image.checksum:

@@ -36,6 +36,7 @@ def create_import(request: Request) -> Reply:
         request.headers.get('X-Image-Meta-Store'),
         services.stores.ids,
         services.stores.default_id,
+        [store.store_id for store in services.stores if store.read_only],
     )
     if wanted.method == import_request.COPY_IMAGE:
         stores = import_request.lacking_stores(wanted, stores, image)

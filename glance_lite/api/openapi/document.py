@@ -7,7 +7,15 @@ import importlib.metadata
 import re
 from typing import Any
 
-from glance_lite.api.openapi import discovery, image_data, images, members, model, schemas
+from glance_lite.api.openapi import (
+    discovery,
+    image_data,
+    images,
+    locations,
+    members,
+    model,
+    schemas,
+)
 from glance_lite.api.openapi.model import Answer, Operation, Operations
 from glance_lite.api.wsgi import Handler, RouteTable
 
@@ -16,6 +24,7 @@ OPERATIONS: Operations = {
     **images.OPERATIONS,
     **members.OPERATIONS,
     **image_data.OPERATIONS,
+    **locations.OPERATIONS,
     **discovery.OPERATIONS,
 }
 _ROLE = re.compile(r':\w+:`~?([^`]*)`|``([^`]*)``')

@@ -41,6 +41,7 @@ def path_parameters() -> dict[str, dict[str, Any]]:
     return {
         'image_id': {'$ref': 'Id'},
         'member_id': {'type': 'string', 'minLength': 1, 'maxLength': image_rules.NAME_LENGTH},
+        'store_id': _STRING,
         'value': {'type': 'string', 'minLength': 1, 'maxLength': image_rules.NAME_LENGTH},
         'name': {'enum': ['image', 'images', 'member', 'members', 'task', 'tasks']},
     }

@@ -53,7 +53,7 @@ class FetchCopy(Step):
         self._clear()  # what an attempt before this one left
         with self._db.reader() as session:
             image = images.get(session, self.run.image_id)
-        for place in sorted(image.locations, key=self._rank):
+        for place in self._stores.by_weight(image.locations, [self._stores.default_id]):
             try:
                 facts = self._fetch(image, place)
             except (_Unusable, exceptions.StoreNotFound) as error:
@@ -75,11 +75,6 @@ class FetchCopy(Step):
 
     def _clear(self) -> None:
         self._staging.remove_all(self.run.image_id, self.run.lease.check)
-
-    def _rank(self, place: domain.Location) -> tuple[bool, int]:
-        """Order places: the default store, then by weight."""
-        weight = self._stores.get(place.store).weight if place.store in self._stores else 0
-        return place.store != self._stores.default_id, -weight
 
     def _fetch(self, image: domain.Image, place: domain.Location) -> image_data.Facts:
         source = _Reading(self._stores.get(place.store), place.url)

@@ -11,7 +11,8 @@ import pytest
 import webob
 
 from glance_lite import deploy
-from glance_lite.db import members
+from glance_lite.db import images, members
+from glance_lite.domain import image as domain
 from glance_lite.middleware.identity import identify_by_keystone
 from tests import permissions
 from tests.permissions import CALLERS, CALLS, PERSONAS, Call, Persona
@@ -63,9 +64,14 @@ class Cloud:
                     ('POST', '/import', {'method': {'name': 'glance-direct'}}),
                 ],
                 'active': [('PUT', '/tags/blue', None), ('PUT', '/file', b'data')],
+                'copied': [('PUT', '/file', b'data')],
                 'deactivated': [('PUT', '/file', b'data'), ('POST', '/actions/deactivate', None)],
             }[state],
         )
+        if state == 'copied':
+            with self.services.db.writer() as session:
+                elsewhere = domain.Location('cold', 'file:///nowhere')
+                images.add_locations(session, image_id, [elsewhere])
         return path
 
     def _ask_all(self, path: str, calls: list[tuple[str, str, Any]]) -> None:
@@ -103,8 +109,11 @@ def observe(cloud: Cloud, call: Call, visibility: str) -> str:
     found, path = '', cloud.make(visibility, call.state)
     before = cloud.state(path)
     for persona in PERSONAS:
-        target = (path + call.path.removeprefix('/v2/images/{image_id}') + call.query).format(
-            member_id=permissions.SHARING, value='blue'
+        target = (call.path + call.query).format(
+            image_id=path.rpartition('/')[2],
+            member_id=permissions.SHARING,
+            store_id='cold',
+            value='blue',
         )
         answer = cloud.ask(persona, call.method, target, call.body)
         found += outcome(answer)

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules of where the data of images rests."""
+
+from __future__ import annotations
+
+from oslo_policy import policy
+
+from glance_lite.policies import base
+
+_SCOPES = ['project']
+
+_RULES: list[policy.RuleDefault] = [
+    policy.DocumentedRuleDefault(
+        'delete_image_location',
+        base.ADMIN,
+        'Remove the data of an image from one of its stores.',
+        [{'path': '/v2/stores/{store_id}/{image_id}', 'method': 'DELETE'}],
+        scope_types=_SCOPES,
+    ),
+    policy.DocumentedRuleDefault(
+        'get_image_location',
+        base.ADMIN_OR_PROJECT_READER,
+        'Know in which stores the data of an image rests.',
+        [{'path': '/v2/stores/{store_id}/{image_id}', 'method': 'DELETE'}],
+        scope_types=_SCOPES,
+    ),
+]
+
+
+def list_rules() -> list[policy.RuleDefault]:
+    """Return the rules of this module."""
+    return _RULES
