@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
+from glance_lite import exceptions
 from glance_lite.context import RequestContext
+from glance_lite.db import images
+from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
 from glance_lite.domain import image_rules
 from glance_lite.policy import Policy, target_of
@@ -64,3 +67,16 @@ def require_quotas(
     image_rules.check_quota(own(image.properties), conf.image_property_quota, 'properties', had)
     had = len(before.tags) if before else 0
     image_rules.check_quota(image.tags, conf.image_tag_quota, 'tags', had)
+
+
+def insert(session: Session, conf: cfg.ConfigOpts, image: domain.Image) -> None:
+    """Add an image if its project may have one more; errors also as :func:`db.images.insert`.
+
+    Requests at the same moment may each find the last place free, and take it.
+
+    :raises LimitExceeded: the project has as many as it may.
+    """
+    quota = conf.project_image_quota
+    if quota >= 0 and images.count_owned(session, image.owner, quota) >= quota:
+        raise exceptions.LimitExceeded(f'A project may have {quota} images at most.')
+    images.insert(session, image)

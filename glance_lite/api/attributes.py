@@ -34,7 +34,7 @@ def new_image(request: Request, attributes: Any, whole: str = 'The image') -> do
         image_rules.require_writable(name)
     check_values(request, attributes, whole)
     attributes.setdefault('owner', request.context.owner)
-    image = domain.Image(image_id=attributes.pop('id', None) or str(uuid.uuid4()))
+    image = domain.Image(image_id=(attributes.pop('id', None) or str(uuid.uuid4())).lower())
     assign(image, attributes)
     return image
 

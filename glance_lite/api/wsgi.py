@@ -140,6 +140,8 @@ class Application:
             raise exceptions.NotFound('There is nothing under this path.')
         environ[fault.ROUTE] = args.pop('path')
         handlers = self._table[environ[fault.ROUTE]]
+        if 'image_id' in args:
+            args['image_id'] = args['image_id'].lower()  # one spelling of a UUID, as when created
         if method not in handlers:
             raise errors.MethodNotAllowed(method, list(handlers))
         request = Request(environ, self._services, self._table, args)

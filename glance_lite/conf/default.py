@@ -67,6 +67,12 @@ OPTS = [
         help='Bytes of image data at most, for uploads, staging and downloads alike.',
     ),
     cfg.IntOpt(
+        'project_image_quota',
+        default=-1,
+        mutable=True,
+        help='Images that a project may have, with data or without; below 0: any number.',
+    ),
+    cfg.IntOpt(
         'image_property_quota',
         default=128,
         mutable=True,

@@ -51,6 +51,14 @@ IMPORT = [
         'ones wait, and those of other projects pass them. 0: no limit.',
     ),
     cfg.IntOpt(
+        'max_unfinished_per_project',
+        default=1000,
+        min=0,
+        mutable=True,
+        help='Imports of one project that may wait and run; another is refused until one ends. '
+        '0: no limit.',
+    ),
+    cfg.IntOpt(
         'max_attempts',
         default=5,
         min=1,

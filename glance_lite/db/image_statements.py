@@ -90,6 +90,13 @@ BESIDE = sa.union_all(
 )
 #: The row of an image alone.
 ROW = sa.select(_IMAGES.id, *(_IMAGES[name] for name in COLUMNS)).where(*_IS_THIS)
+#: How many images a project owns, counted no further than needed.
+COUNT_OWNED = sa.select(sa.func.count()).select_from(
+    sa.select(_IMAGES.id)
+    .where(_IMAGES.owner == sa.bindparam('this_owner'), _IMAGES.deleted.is_(False))
+    .limit(sa.bindparam('most', type_=sa.Integer()))
+    .subquery()
+)
 #: Lock the row of an image.
 LOCK = sa.select(_IMAGES.id).where(*_IS_THIS).with_for_update()
 

@@ -133,6 +133,12 @@ def count(session: Session) -> int:
     return session.scalar(sa.select(sa.func.count()).select_from(_TABLE)) or 0
 
 
+def count_of_project(session: Session, project: str) -> int:
+    """Return how many jobs a project has, held or not."""
+    query = sa.select(sa.func.count()).select_from(_TABLE).where(_TABLE.c.project == project)
+    return session.scalar(query) or 0
+
+
 def lock_free(session: Session, uuid: str, gen: int) -> bool:
     """Lock a free job of this ``gen`` until the transaction ends.
 

@@ -98,11 +98,17 @@ def start_import(
     :param body: the request as it came; kept without the secrets of its URI.
     :raises ImportRunning: another request was quicker.
     :raises StatusConflict: the image is not ready for it any more.
+    :raises LimitExceeded: as many imports of the project wait and run as may.
     """
     task = _plan(services, caller, image, wanted, stores, body)
-    seconds = services.conf['import'].deadline
+    conf = services.conf['import']
+
+    def work(session: Session) -> None:
+        require_place(session, conf.max_unfinished_per_project, task.owner)
+        _post(session, task, wanted, conf.deadline)
+
     services.db.transact(
-        lambda session: _post(session, task, wanted, seconds),
+        work,
         done=lambda session: _is_posted(session, task),
     )
     services.announcer.announce(task.task_id)
@@ -114,6 +120,20 @@ def start_import(
         ', '.join(stores),
     )
     return task
+
+
+def require_place(session: Session, limit: int, project: str | None) -> None:
+    """Raise if a project may have no further import; a limit of 0 is none.
+
+    Requests at the same moment may each find the last place free, and take it.
+
+    :raises LimitExceeded: as many of it wait and run as may.
+    """
+    if limit and project is not None and jobs.count_of_project(session, project) >= limit:
+        raise exceptions.LimitExceeded(
+            f'{limit} imports of the project wait or run, and no more may; try again when one '
+            'has ended.'
+        )
 
 
 def _plan(

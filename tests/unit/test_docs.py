@@ -286,3 +286,17 @@ def test_a_page_names_only_options_that_there_are(path: Path) -> None:
                 sections.setdefault(section, set()).add(match[1])
     for group, option in re.findall(r'``\[([a-z_A-Z]+)\] ([a-z_]+)', path.read_text()):
         assert option in sections.get(group, set()), f'[{group}] {option}'
+
+
+# Security
+
+
+def test_the_rows_of_security_are_those_with_a_test() -> None:
+    rows = table_rows(page('contributor/security.rst'))[1:]
+    tests = ''.join(
+        (ROOT / f'tests/unit/api/test_security_{name}.py').read_text()
+        for name in ('access', 'data')
+    )
+    tested = {f'F-{row}' for row in re.findall(r'^def test_f(\w+?)_', tests, re.MULTILINE)}
+    assert {row for row, _, _ in rows} == tested
+    assert [row for row, _, _ in rows] == sorted(row for row, _, _ in rows)

@@ -29,7 +29,7 @@ def create_image(request: Request) -> Reply:
         services.policy, services.conf, request.context, image, services.rules.protection
     )
     services.db.transact(
-        lambda session: images.insert(session, image),
+        lambda session: creating.insert(session, services.conf, image),
         done=lambda session: ownership.of(session, image.image_id).status is not None,
     )
     image.tags.sort()
