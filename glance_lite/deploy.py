@@ -17,7 +17,7 @@ from oslo_policy import opts as policy_opts
 
 from glance_lite.api import routes
 from glance_lite.api.handlers.versions import VersionGate
-from glance_lite.api.wsgi import Application
+from glance_lite.api.wsgi import Application, allow_reading
 from glance_lite.conf import opts as conf_opts
 from glance_lite.db import schema
 from glance_lite.db.engine import Database
@@ -108,7 +108,7 @@ def loadapp(
     services = services or build_services(conf)
     app: WsgiApp = Application(services, routes.table(conf.enable_image_import))
     app = _identified(app, conf, services, identify)
-    app = _HealthGate(VersionGate(app, conf), healthcheck.Healthcheck(None, conf))
+    app = _HealthGate(VersionGate(app, conf), allow_reading(healthcheck.Healthcheck(None, conf)))
     if conf.oslo_middleware.enable_proxy_headers_parsing:
         app = http_proxy_to_wsgi.HTTPProxyToWSGI(app, conf)
     if conf.cors.allowed_origin:

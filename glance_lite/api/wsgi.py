@@ -37,6 +37,7 @@ METHODS = frozenset(
         'OPTIONS',
         'TRACE',
         'CONNECT',
+        'QUERY',
     }
 )
 
@@ -120,11 +121,7 @@ class Application:
                 raise
             if answer.status >= 500:
                 LOG.warning('%s: %s', environ.get(fault.REQUEST_ID), answer.cause or error)
-            line, headers, content = fault.render(
-                environ, answer.status, answer.code, answer.message
-            )
-            start_response(line, headers + answer.headers)
-            return [content]
+            return render_error(answer, environ, start_response)
         return render(reply, start_response)
 
     def _dispatch(self, environ: dict[str, Any]) -> Reply:
@@ -150,6 +147,32 @@ class Application:
         if method in ('GET', 'DELETE'):
             request.refuse_body()
         return handlers[method](request)
+
+
+def allow_reading(
+    app: Callable[..., Iterable[bytes]],
+) -> Callable[..., Iterable[bytes]]:
+    """Return an application that is asked with GET and HEAD only; other methods are 405."""
+
+    def asked(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ['REQUEST_METHOD'] in ('GET', 'HEAD'):
+            return app(environ, start_response)
+        answer = errors.describe(
+            errors.MethodNotAllowed(environ['REQUEST_METHOD'], ['GET', 'HEAD'])
+        )
+        assert answer is not None
+        return render_error(answer, environ, start_response)
+
+    return asked
+
+
+def render_error(
+    answer: errors.Answer, environ: dict[str, Any], start_response: Callable[..., Any]
+) -> Iterable[bytes]:
+    """Send an error."""
+    line, headers, content = fault.render(environ, answer.status, answer.code, answer.message)
+    start_response(line, headers + answer.headers)
+    return [content]
 
 
 def render(reply: Reply, start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -173,7 +173,7 @@ def _open_body(request: Request, image: domain.Image) -> _Body:
     source = body.BodySource(request.environ)
     announced = request.headers.get('x-openstack-image-size')
     expected = source.length
-    if announced:
+    if announced is not None:
         if not (announced.isascii() and announced.isdigit()):
             raise exceptions.InvalidRequest('The header x-openstack-image-size is not a number.')
         expected = int(announced)

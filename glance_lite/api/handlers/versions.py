@@ -6,13 +6,14 @@ Stands before the token check, as clients look here before they have a token.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from oslo_config import cfg
 
-from glance_lite.api.wsgi import Reply, base_url, render
+from glance_lite.api.wsgi import Reply, allow_reading, base_url, render
 
 _MEDIA_TYPE = re.compile(r'application/vnd\.openstack\.images-(v\d+(?:\.\d+)?)')
 _PREFIX = re.compile(r'/(v2(?:\.\d+)?)(?=/|$)')
@@ -40,8 +41,10 @@ class VersionGate:
             location = base_url(environ, self._endpoint) + '/v2/'
             return render(Reply(302, headers=[('Location', location)]), start_response)
         if path.rstrip('/') == '/versions':
-            return self._list(200, environ, start_response)
+            return self._ask(200, environ, start_response)
         rest = self._negotiate(path, environ.get('HTTP_ACCEPT', ''))
+        if rest is None and path in ('', '/'):
+            return self._ask(300, environ, start_response)
         if rest is None:
             return self._list(300, environ, start_response)
         environ['PATH_INFO'] = '/v2' + rest
@@ -56,6 +59,12 @@ class VersionGate:
         if by_header and by_header[1] in ('v2', *self._offered):
             return path
         return None
+
+    def _ask(
+        self, status: int, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        show = functools.partial(self._list, status)
+        return allow_reading(show)(environ, start_response)
 
     def _list(
         self, status: int, environ: dict[str, Any], start_response: Callable[..., Any]

@@ -27,13 +27,18 @@ OPERATIONS: Operations = {
     **locations.OPERATIONS,
     **discovery.OPERATIONS,
 }
+_TOKEN = {'token': {'type': 'apiKey', 'in': 'header', 'name': 'X-Auth-Token'}}
 _ROLE = re.compile(r':\w+:`~?([^`]*)`|``([^`]*)``')
 
 
-def build(table: RouteTable, image: dict[str, Any]) -> dict[str, Any]:
+def build(
+    table: RouteTable, image: dict[str, Any], token: bool = True, anonymous: bool = False
+) -> dict[str, Any]:
     """Return the document of a deployment.
 
     :param image: the schema of its images.
+    :param token: whether callers are known by tokens.
+    :param anonymous: whether callers without a token may read.
     """
     paths: dict[str, dict[str, Any]] = {}
     for (method, path), told in discovery.OUTSIDE_THE_TABLE.items():
@@ -57,11 +62,9 @@ def build(table: RouteTable, image: dict[str, Any]) -> dict[str, Any]:
             'paths': paths,
             'components': {
                 'schemas': schemas.components(image),
-                'securitySchemes': {
-                    'token': {'type': 'apiKey', 'in': 'header', 'name': 'X-Auth-Token'}
-                },
+                'securitySchemes': _TOKEN if token else {},
             },
-            'security': [{'token': []}],
+            'security': [{'token': []}, *([{}] if anonymous else [])] if token else [],
         }
     )
 

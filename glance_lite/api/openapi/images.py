@@ -9,9 +9,9 @@ from glance_lite.api.openapi.model import JSON, Answer, Body, Operation, Operati
 from glance_lite.domain import image as domain
 from glance_lite.domain import image_query, json_patch, member
 
-_TEXT = {'type': 'string', 'maxLength': 255, 'pattern': '^[^\\x00-\\x1f]*$'}
+_TEXT = {'type': 'string'}
 _FLAG = {'type': 'string', 'enum': ['true', 'false']}
-_COUNT = {'type': 'integer', 'minimum': 0, 'maximum': 2**63 - 1}
+_COUNT = {'type': 'integer', 'minimum': -(2**63) + 1, 'maximum': 2**63 - 1}
 _MOMENT = {
     'type': 'string',
     'pattern': '^((gt|gte|lt|lte|eq|neq):)?[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])'

@@ -109,3 +109,12 @@ def test_health_is_answered_without_a_token_until_a_file_says_no(
     assert api.get('/healthcheck', caller='nobody').status_int == 200
     stop.touch()
     assert api.get('/healthcheck', caller='nobody').status_int == 503
+
+
+@pytest.mark.parametrize('path', ['/', '', '/versions', '/healthcheck'])
+def test_what_needs_no_token_can_only_be_read(api: Api, path: str) -> None:
+    for method in ('POST', 'PUT', 'PATCH', 'DELETE', 'TRACE'):
+        answer = api.call(method, path, caller='nobody')
+        assert error(answer) == (405, 'method_not_allowed')
+        assert answer.headers['Allow'] == 'GET, HEAD'
+    assert api.call('HEAD', path, caller='nobody').status_int in (200, 204, 300)

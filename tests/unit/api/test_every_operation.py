@@ -19,7 +19,13 @@ from tests.contract import DOCUMENTED
 from .conftest import Api, error
 
 #: Something that fits each place in a path; a new name in a path needs a value here.
-PLACES = {'image_id': str(uuid.uuid4()), 'member_id': 'p9', 'value': 'lts', 'name': 'image'}
+PLACES = {
+    'image_id': str(uuid.uuid4()),
+    'member_id': 'p9',
+    'value': 'lts',
+    'name': 'image',
+    'store_id': 'fast',
+}
 
 
 def ask(
