@@ -94,12 +94,12 @@ class GlanceLite:
         """Make environment, folders, conf file and an empty synced database."""
         self._bin = environments.make(
             self._environment,
-            ['--editable', f'{SOURCE}[mysql]', 'pyuwsgi'],
+            ['--editable', f'{SOURCE}[mysql,postgresql]', 'pyuwsgi'],
             (SOURCE / 'setup.cfg',),
         )
         for name in ('staging', 'store', 'conf'):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
-        database = databases.make(self._bin / 'python', self._database)
+        database = self._make_database()
         self._conf.write_text(
             API_CONF.format(
                 folder=self._folder,
@@ -113,6 +113,9 @@ class GlanceLite:
         with (self._folder / 'db-sync.log').open('wb') as log:
             command = [self._bin / 'glance-lite-manage', '--config-file', self._conf, 'db', 'sync']
             subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
+
+    def _make_database(self) -> str:
+        return databases.make(self._bin / 'python', self._database)
 
     def start(self) -> None:
         """Start the service, with the conductor that it runs itself, and wait until it answers."""

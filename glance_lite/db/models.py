@@ -31,6 +31,20 @@ TIME = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), 'mysql', 'mariadb')
 TEXT = sa.Text().with_variant(mysql.MEDIUMTEXT(), 'mysql', 'mariadb')
 SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), 'sqlite')
 
+#: What is the same for all rows of a listing, and how those that are equal in its order stand.
+_LISTED = ('deleted', 'os_hidden')
+_NEWEST = ('created_at', 'id')
+#: Attributes to sort by, beside created_at and id -> the column that orders them. Computed columns
+#: have a value where the attribute is NULL: databases disagree where NULL stands.
+SORT_KEYS = {
+    'name': 'name_key',
+    'size': 'size_key',
+    'disk_format': 'disk_format_key',
+    'container_format': 'container_format_key',
+    'status': 'status',
+    'updated_at': 'updated_at',
+}
+
 images = sa.Table(
     'images',
     METADATA,
@@ -55,11 +69,24 @@ images = sa.Table(
     sa.Column('updated_at', TIME, nullable=False),
     sa.Column('deleted_at', TIME),
     sa.Column('deleted', sa.Boolean(), nullable=False),
-    sa.Index('ix_images_listing', 'deleted', 'created_at', 'id'),
-    sa.Index('ix_images_owner', 'owner', 'deleted', 'created_at', 'id'),
-    sa.Index('ix_images_visibility', 'visibility', 'deleted', 'created_at', 'id'),
+    sa.Column('name_key', sa.String(255), sa.Computed("coalesce(name, '')")),
+    sa.Column('size_key', sa.BigInteger(), sa.Computed('coalesce(size, -1)')),
+    sa.Column('disk_format_key', sa.String(20), sa.Computed("coalesce(disk_format, '')")),
+    sa.Column('container_format_key', sa.String(20), sa.Computed("coalesce(container_format, '')")),
+    sa.Index('ix_images_listing', *_LISTED, *_NEWEST),
+    sa.Index('ix_images_owner', 'owner', *_LISTED, *_NEWEST),
+    sa.Index('ix_images_visibility', 'visibility', *_LISTED, *_NEWEST),
+    *(
+        sa.Index(f'ix_images_{name}', *_LISTED, key, *_NEWEST)
+        for name, key in {**SORT_KEYS, 'protected': 'protected'}.items()
+    ),
+    sa.Index('ix_images_checksum', 'checksum'),
+    sa.Index('ix_images_os_hash_value', 'os_hash_value'),
     **OPTIONS,
 )
+
+#: Characters of a property's value that are indexed.
+VALUE_START = 64
 
 image_properties = sa.Table(
     'image_properties',
@@ -69,6 +96,11 @@ image_properties = sa.Table(
     ),
     sa.Column('name', sa.String(255), primary_key=True),
     sa.Column('value', TEXT, nullable=False),
+    # what an index takes of a value, which may be longer than indexes can be
+    sa.Column(
+        'value_start', sa.String(VALUE_START), sa.Computed(f'substr(value, 1, {VALUE_START})')
+    ),
+    sa.Index('ix_image_properties_value', 'name', 'value_start', 'image_id'),
     **OPTIONS,
 )
 
