@@ -23,7 +23,7 @@ from oslo_log import log
 from oslo_middleware import cors
 from oslo_middleware.healthcheck import opts as health_opts
 
-from glance_lite import __version__, exceptions
+from glance_lite import __version__, exceptions, notifications
 from glance_lite.conf import opts
 from glance_lite.db import engine
 from glance_lite.image_import.plugins import inject_image_metadata
@@ -89,12 +89,15 @@ def list_api_opts() -> list[tuple[str, list[cfg.Opt]]]:
     A configured store has the options that ``[glance_store]`` has, but ``default_backend``, in a
     section of its own.
     """
+    from oslo_messaging import opts as messaging_opts  # slow to import, and seldom needed
+
     database = [opt for opt in db_options.database_opts if opt.name in DATABASE_OPTIONS]
     return [
         *opts.list_api_opts(),
         ('database', database),
         # beside what keystonemiddleware lists: how the service itself signs in, by password
         ('keystone_authtoken', loading.get_auth_plugin_conf_options('password')),
+        *(each for each in messaging_opts.list_opts() if each[0] == notifications.GROUP),
         ('glance_store', [*registry.OPTS, *filesystem.FileStore.list_opts()]),
         ('os_glance_staging_store', staging.OPTS),
     ]

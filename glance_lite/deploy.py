@@ -27,6 +27,7 @@ from glance_lite.metrics import meter_for
 from glance_lite.middleware import identity
 from glance_lite.middleware.context import ContextMiddleware
 from glance_lite.middleware.envelope import Envelope
+from glance_lite.notifications import notifier_for
 from glance_lite.plugin import loader
 from glance_lite.policy import Policy
 from glance_lite.property_protection import PropertyProtection, warn_of_unprotected
@@ -63,6 +64,7 @@ def build_services(conf: cfg.ConfigOpts) -> Services:
         receiving=Receiving(db),
         announcer=Announcer.from_conf(conf, db),
         meter=meter,
+        notifier=notifier_for(conf),
     )
     LOG.info('Import plugins in order: %s', ', '.join(services.plugins.names) or 'none')
     if inject_image_metadata.InjectImageMetadata.name in services.plugins.names:

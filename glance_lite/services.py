@@ -13,6 +13,7 @@ from oslo_config import cfg
 from glance_lite.db.engine import Database
 from glance_lite.jobs.announcer import Announcer
 from glance_lite.metrics import Meter
+from glance_lite.notifications import Notifier
 from glance_lite.plugin.loader import PluginSet
 from glance_lite.policy import Policy
 from glance_lite.property_protection import PropertyProtection
@@ -50,6 +51,7 @@ class Services:
     receiving: Receiving
     announcer: Announcer = dataclasses.field(default_factory=Announcer)
     meter: Meter = dataclasses.field(default_factory=Meter)
+    notifier: Notifier = dataclasses.field(default_factory=Notifier)
 
     @property
     def conf(self) -> cfg.ConfigOpts:

@@ -3,20 +3,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
 from glance_lite.stores.base import CHUNK_BYTES, StoreReader
 
 
-def stream(environ: dict[str, Any], reader: StoreReader, size: int) -> Iterable[bytes]:
+def stream(
+    environ: dict[str, Any],
+    reader: StoreReader,
+    size: int,
+    on_end: Callable[[int], object] | None = None,
+) -> Iterable[bytes]:
     """Return the body of a download; its ``close`` lets go of the reader.
 
     A part of a file is given only to a ``wsgi.file_wrapper`` that knows parts (that of our server
     has ``extent``); others, like uWSGI's, send a file to its end.
 
     :param size: bytes of the whole data.
+    :param on_end: is told how many bytes went out; to be counted they must pass through here.
     """
+    if on_end is not None:
+        return Blocks(reader, on_end)
     wrapper = environ.get('wsgi.file_wrapper')
     file = reader.open_file() if wrapper is not None else None
     if wrapper is None or file is None:
@@ -63,8 +71,10 @@ class FilePart:
 class Blocks:
     """Stored data in blocks. Data that ends early breaks the connection, as it is not whole."""
 
-    def __init__(self, reader: StoreReader) -> None:
+    def __init__(self, reader: StoreReader, on_end: Callable[[int], object] | None = None) -> None:
         self._reader = reader
+        self._on_end = on_end
+        self._sent = 0
 
     def __iter__(self) -> Iterator[bytes]:
         left = self._reader.length
@@ -75,7 +85,11 @@ class Blocks:
                 raise OSError('the stored data ended early')
             left -= count
             yield bytes(buffer[:count])
+            self._sent += count  # whoever sends has come back for more
 
     def close(self) -> None:
         """Let go of the reader."""
         self._reader.close()
+        if self._on_end is not None:
+            on_end, self._on_end = self._on_end, None
+            on_end(self._sent)

@@ -17,6 +17,7 @@ from glance_lite import configuration, exceptions
 from glance_lite.cmd import conductor
 from glance_lite.cmd.reloading import Reloader, hold_hangups
 from glance_lite.middleware import identity
+from glance_lite.notifications import NOTIFYING_SECONDS
 from glance_lite.supervisor import EX_CONFIG, Stop, Supervisor
 
 LOG = log.getLogger(__name__)
@@ -145,6 +146,7 @@ def _serve_requests(
     app = deploy.loadapp(conf, services)
     reloader.follow(services, stop.hangup)
     server.Server(app, listener, options).serve(stop)
+    services.notifier.close(NOTIFYING_SECONDS)
     return 0
 
 

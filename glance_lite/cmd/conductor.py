@@ -16,6 +16,7 @@ from oslo_log import log
 
 from glance_lite import configuration, exceptions
 from glance_lite.cmd.reloading import Reloader, hold_hangups
+from glance_lite.notifications import NOTIFYING_SECONDS
 from glance_lite.supervisor import EX_CONFIG, Stop
 
 LOG = log.getLogger(__name__)
@@ -67,6 +68,7 @@ def serve(conf: cfg.ConfigOpts, stop: Stop, reloader: Reloader, *, alone: bool =
         conductor.hand_over()
     worker.join(10)
     exporter.close()
+    services.notifier.close(NOTIFYING_SECONDS)
     if alone and worker.is_alive():
         # steps that do not end would keep the process for ever
         logging.shutdown()

@@ -23,7 +23,7 @@ from taskflow.conductors.backends import impl_nonblocking
 from taskflow.types import timing
 
 from glance_lite import exceptions
-from glance_lite.conductor import outcome
+from glance_lite.conductor import outcome, telling
 from glance_lite.conductor.heartbeat import Heartbeat
 from glance_lite.conductor.janitor import Janitor
 from glance_lite.conductor.persistence import Journal, Persistence
@@ -292,6 +292,7 @@ class ImportConductor(impl_nonblocking.NonBlockingConductor):
             task.attempts,
             task.plan['method'],
         )
+        telling.begun(self._services, run)
         return run
 
     @staticmethod

@@ -20,8 +20,9 @@ from typing import Any
 from oslo_log import log
 
 from glance_lite import exceptions
+from glance_lite.conductor import telling
 from glance_lite.db import flows, images, staged, tasks
-from glance_lite.db.engine import Session, utcnow
+from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
 from glance_lite.domain import task as task_domain
 from glance_lite.image_import import publishing
@@ -95,14 +96,8 @@ def settle_success(services: Services, run: ImportRun) -> None:
     """See that an import whose flow ended well is recorded as such."""
     if not run.is_settled:
         complete(services.db, run, time_to_live(services))
-    _count(services, run, None)
+    telling.succeeded(services, run)
     LOG.info('Import %s of image %s: done', run.task.task_id, run.image_id)
-
-
-def _count(services: Services, run: ImportRun, error_code: str | None) -> None:
-    began = run.task.created_at or utcnow()
-    seconds = (utcnow() - began).total_seconds()
-    services.meter.import_ended(run.task.plan['method'], error_code, seconds, run.phases())
 
 
 def is_published(services: Services, run: ImportRun) -> bool:
@@ -166,7 +161,7 @@ def settle_failure(services: Services, run: ImportRun) -> None:
 
     services.db.transact(work, done=run.lease.is_over)
     run.is_settled = True
-    _count(services, run, error['code'])
+    telling.failed(services, run, error)
     LOG.warning(
         'Import %s of image %s: failed in %s: %s (%s)',
         run.task.task_id,

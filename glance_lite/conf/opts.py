@@ -9,7 +9,15 @@ from __future__ import annotations
 from oslo_config import cfg
 from oslo_log import log
 
-from glance_lite.conf import api, default, image_import, import_filtering, metrics, web_download
+from glance_lite.conf import (
+    api,
+    default,
+    image_import,
+    import_filtering,
+    metrics,
+    notifications,
+    web_download,
+)
 
 #: Files read when none is named, from the first directory that has them.
 API_CONF = 'glance-api.conf'
@@ -45,7 +53,7 @@ CORS_DEFAULTS = {
     ],
 }
 
-_MODULES = (default, api, image_import, import_filtering, web_download, metrics)
+_MODULES = (default, api, image_import, import_filtering, web_download, metrics, notifications)
 
 
 def register_all(conf: cfg.ConfigOpts) -> None:

@@ -112,6 +112,7 @@ def start_import(
         done=lambda session: _is_posted(session, task),
     )
     services.announcer.announce(task.task_id)
+    services.notifier.task('create', task)
     LOG.info(
         'Import of image %s begins: task %s, method %s, stores %s',
         image.image_id,

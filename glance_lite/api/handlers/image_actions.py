@@ -32,16 +32,20 @@ def reactivate_image(request: Request) -> Reply:
 def _move(request: Request, rule: str, old: str, new: str) -> Reply:
     request.refuse_body()
 
-    def work(session: Session) -> None:
+    def work(session: Session) -> domain.Image | None:
         image = access.load_image(request, session, rule, for_update=True)
         if image.status == new:
-            return
+            return None
         if image.status != old:
             raise exceptions.Forbidden(
                 f'Only an image in status {old} can be made {new}; this one is in status '
                 f'{image.status}.'
             )
         images.update(session, image.image_id, from_status=old, status=new)
+        image.status = new
+        return image
 
-    request.services.db.transact(work, done=lambda session: False)
+    moved = request.services.db.transact(work, done=lambda session: False)
+    if moved is not None:
+        request.services.notifier.image('update', moved)
     return Reply(204)

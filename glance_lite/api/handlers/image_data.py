@@ -7,6 +7,7 @@ No transaction is open while bytes move. Whatever goes wrong on the way, the ima
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import uuid
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 
 from oslo_log import log
 
-from glance_lite import exceptions, inspection, removing
+from glance_lite import exceptions, inspection, notifications, removing
 from glance_lite.api import access, body, errors, ranges, sending
 from glance_lite.api.wsgi import Reply, Request
 from glance_lite.db import images, ownership, removals, staged, uploads
@@ -47,6 +48,8 @@ def upload_data(request: Request) -> Reply:
             image, (store, (source, expected)) = _begin(
                 request, 'upload_image', domain.SAVING, token, _open_upload
             )
+        notifier = request.services.notifier
+        notifier.image('prepare', dataclasses.replace(image, status=domain.SAVING))
         location = None
         try:
             location, facts = _store(request, image, store, source, expected)
@@ -54,6 +57,11 @@ def upload_data(request: Request) -> Reply:
         except BaseException as error:
             if not _undo_upload(request, image, token, error, location):
                 raise
+    image = dataclasses.replace(
+        image, status=domain.ACTIVE, locations=[location] if location else [], **facts.columns
+    )
+    notifier.image('upload', image)
+    notifier.image('activate', image)
     return Reply(204)
 
 
@@ -110,7 +118,35 @@ def download_data(request: Request) -> Reply:
         headers.append(('Content-Range', f'bytes {offset}-{offset + length - 1}/{size}'))
     elif store.can_seek:
         headers.append(('Accept-Ranges', 'bytes'))
-    return Reply(206 if part else 200, None, headers, sending.stream(request.environ, reader, size))
+    tell = _tell_of_sending(request, image, length)
+    data = sending.stream(request.environ, reader, size, tell)
+    return Reply(206 if part else 200, None, headers, data)
+
+
+def _tell_of_sending(
+    request: Request, image: domain.Image, expected: int
+) -> Callable[[int], object] | None:
+    """Return what tells others that data of the image was sent; None if nobody wants to know."""
+    notifier = request.services.notifier
+    if not notifier.wants('image.send'):
+        return None
+    context, address = request.context, request.remote_addr
+
+    def tell(sent: int) -> None:
+        notifier.emit(
+            'image.send',
+            {
+                'bytes_sent': sent,
+                'image_id': image.image_id,
+                'owner_id': image.owner,
+                'receiver_tenant_id': context.project_id,
+                'receiver_user_id': context.user_id,
+                'destination_ip': address,
+            },
+            notifications.INFO if sent == expected else notifications.ERROR,
+        )
+
+    return tell
 
 
 def _begin(

@@ -33,6 +33,7 @@ def create_image(request: Request) -> Reply:
         done=lambda session: ownership.of(session, image.image_id).status is not None,
     )
     image.tags.sort()
+    services.notifier.image('create', image)
     protection.hide(request, [image])
     location = f'{request.base_url}/v2/images/{image.image_id}'
     return Reply(201, views.image(image), [('Location', location), *_discovery_headers(request)])
@@ -116,6 +117,8 @@ def update_image(request: Request) -> Reply:
         return image
 
     image = services.db.transact(work)
+    if changes:
+        services.notifier.image('update', image)
     protection.hide(request, [image])
     return Reply(data=_view(request, image))
 
@@ -154,6 +157,8 @@ def delete_image(request: Request) -> Reply:
         ),
     )
     _delete_data(services, image, notes)
+    image.status = domain.DELETED
+    services.notifier.image('delete', image, deleted=True)
     return Reply(204)
 
 

@@ -59,6 +59,7 @@ def add_member(request: Request) -> Reply:
     member = request.services.db.transact(
         work, done=lambda session: members.exists(session, request.args['image_id'], member_id)
     )
+    request.services.notifier.member('create', member)
     return Reply(data=views.member(member))
 
 
@@ -90,6 +91,7 @@ def update_member(request: Request) -> Reply:
         return members.update(session, image.image_id, member.member_id, body['status'])
 
     member = request.services.db.transact(work, done=lambda session: False)
+    request.services.notifier.member('update', member)
     return Reply(data=views.member(member))
 
 
@@ -99,14 +101,16 @@ def delete_member(request: Request) -> Reply:
     :raises MemberNotFound: there is none that the caller sees.
     """
 
-    def work(session: Session) -> None:
+    def work(session: Session) -> Member:
         image, member = _load_for(request, session, 'delete_member')
         members.delete(session, image.image_id, member.member_id)
+        return member
 
     image_id, member_id = request.args['image_id'], request.args['member_id']
-    request.services.db.transact(
+    member = request.services.db.transact(
         work, done=lambda session: not members.exists(session, image_id, member_id)
     )
+    request.services.notifier.member('delete', member)
     return Reply(204)
 
 
