@@ -93,6 +93,18 @@ ADMINISTRATE: Outcome = {
     'community': '+334433333',
     'public': '+334433333',
 }
+REGISTER: Outcome = {
+    'private': '++34+44443',
+    'shared': '++34+33443',
+    'community': '++34+33333',
+    'public': '++34+33333',
+}
+LOCATE: Outcome = {
+    'private': '+334+44444',
+    'shared': '+334+33444',
+    'community': '+334+33333',
+    'public': '+334+33333',
+}
 SEE_MEMBERS: Outcome = {'shared': '+++44++444'}
 ANSWER_AS_MEMBER: Outcome = {'shared': '+3344+3443'}
 CHANGE_MEMBERS: Outcome = {'shared': '++34433443'}
@@ -129,6 +141,7 @@ class Call:
 _IMAGE = '/v2/images/{image_id}'
 _MEMBER = _IMAGE + '/members/{member_id}'
 _TAG = _IMAGE + '/tags/{value}'
+_LOCATIONS = _IMAGE + '/locations'
 _STORE = '/v2/stores/{store_id}/{image_id}'
 
 
@@ -220,6 +233,15 @@ CALLS = (
     Call('add_member', 'POST', _IMAGE + '/members', CHANGE_MEMBERS, body={'member': 'one-more'}),
     Call('modify_member', 'PUT', _MEMBER, ANSWER_AS_MEMBER, body={'status': 'accepted'}),
     Call('delete_member', 'DELETE', _MEMBER, CHANGE_MEMBERS),
+    Call(
+        'add_image_location',
+        'POST',
+        _LOCATIONS,
+        REGISTER,
+        state='queued',
+        body={'url': 'https://203.0.113.9/disk'},
+    ),
+    Call('fetch_image_location', 'GET', _LOCATIONS, LOCATE),
     Call('delete_image_location', 'DELETE', _STORE, ADMINISTRATE, state='copied'),
     Call('get_image_location', 'DELETE', _STORE, ADMINISTRATE, state='copied'),
     Call('stores_info_detail', 'GET', '/v2/info/stores/detail', '+333+3'),

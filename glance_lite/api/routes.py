@@ -40,6 +40,10 @@ ROUTES: RouteTable = {
     },
     '/v2/images/{image_id}/tags/{value}': {'PUT': tags.add_tag, 'DELETE': tags.delete_tag},
     '/v2/images/{image_id}/tasks': {'GET': image_tasks.list_tasks},
+    '/v2/images/{image_id}/locations': {
+        'GET': locations.list_locations,
+        'POST': locations.add_location,
+    },
     '/v2/stores/{store_id}/{image_id}': {'DELETE': locations.delete_from_store},
     '/v2/info/stores': {'GET': discovery.list_stores},
     '/v2/info/stores/detail': {'GET': discovery.list_stores_detail},

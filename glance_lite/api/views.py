@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from glance_lite.domain.image import Image
+from glance_lite.domain.image import Image, Location
 from glance_lite.domain.member import Member
 from glance_lite.domain.task import Task
 
@@ -52,6 +52,11 @@ def image(item: Image) -> dict[str, Any]:
     if item.locations:
         shown['stores'] = ','.join(location.store for location in item.locations)
     return shown
+
+
+def location(item: Location) -> dict[str, Any]:
+    """Return a place of an image's data as JSON data."""
+    return {'url': item.url, 'metadata': {**item.metadata, 'store': item.store}}
 
 
 def member(item: Member) -> dict[str, Any]:

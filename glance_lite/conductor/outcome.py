@@ -24,11 +24,13 @@ from glance_lite.conductor import telling
 from glance_lite.db import flows, images, staged, tasks
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
+from glance_lite.domain import import_request
 from glance_lite.domain import task as task_domain
-from glance_lite.image_import import publishing
+from glance_lite.image_import import located, publishing
 from glance_lite.image_import.flow import time_to_live
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.steps.complete_task import complete, note_strays
+from glance_lite.inspection import FormatRules
 from glance_lite.remote.urls import mask_url
 from glance_lite.services import Services
 from glance_lite.stores import files
@@ -123,7 +125,26 @@ def is_published(services: Services, run: ImportRun) -> bool:
 def settle_published(services: Services, run: ImportRun) -> None:
     """Finish an import that :func:`is_published`: clear its staged data and record the success."""
     services.staging.remove_all(run.image_id, run.lease.check)
+    if run.task.plan['method'] == import_request.LOCATION:
+        _finish_hash(services, run)
     settle_success(services, run)
+
+
+def _finish_hash(services: Services, run: ImportRun) -> None:
+    """Give an image its hashes that an attempt before this one was to give it."""
+    conf = services.conf
+    store_id = run.task.plan['store']
+    tried_enough = run.task.attempts > conf['import'].max_attempts
+    if tried_enough or not located.is_hash_wanted(run) or store_id not in services.stores:
+        return
+    located.add_hashes(
+        services.db,
+        run,
+        services.stores.get(store_id),
+        FormatRules.from_conf(conf),
+        conf.hashing_algorithm,
+        conf.image_size_cap,
+    )
 
 
 def settle_failure(services: Services, run: ImportRun) -> None:
@@ -245,7 +266,7 @@ def _release_image(session: Session, run: ImportRun, error: dict[str, Any], keep
         {
             domain.IMPORT_TASK: None,
             domain.IMPORTING_TO_STORES: None,
-            domain.FAILED_IMPORT: ','.join(run.task.plan['stores']),
+            domain.FAILED_IMPORT: ','.join(run.task.plan['stores']) or None,
             domain.IMPORT_ERROR: f"{error['code']}: {error['message']}",
         },
     )

@@ -120,6 +120,14 @@ OPTS = [
         help='Show where the data of an image rests (direct_url). It tells of the inside.',
     ),
     cfg.BoolOpt(
+        'do_secure_hash',
+        default=True,
+        mutable=True,
+        help='Read the data of a location that is registered, for its hash and its format: before '
+        'the image is active if a hash to compare was given, else after that. False: a hash that '
+        'was given is believed, and nobody looks at the data.',
+    ),
+    cfg.BoolOpt(
         'enable_image_import',
         default=True,
         help='Offer interoperable import. False removes the calls as if they did not exist.',

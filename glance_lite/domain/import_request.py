@@ -18,6 +18,8 @@ from glance_lite.domain import image as domain
 GLANCE_DIRECT = 'glance-direct'
 WEB_DOWNLOAD = 'web-download'
 COPY_IMAGE = 'copy-image'
+#: What the plan of a location has in place of an import method; no request can name it.
+LOCATION = 'location'
 #: The status that an image must be in, for each method.
 NEEDS_STATUS = {
     GLANCE_DIRECT: domain.UPLOADING,
@@ -162,14 +164,21 @@ def _parse_validation(method: dict[str, Any], name: str) -> Validation | None:
         return None
     if name != WEB_DOWNLOAD:
         raise _wrong(f"'method.validation_data' can only be used with {WEB_DOWNLOAD}.")
+    return parse_validation(data, 'method.validation_data', HASH_DIGITS)
+
+
+def parse_validation(data: Any, field: str, algorithms: Collection[str]) -> Validation:
+    """Read the hash that some content must have; its algorithm is one of ``algorithms``.
+
+    :raises InvalidRequest: naming the field and the rule that it breaks.
+    """
     if not isinstance(data, dict) or set(data) != {'os_hash_algo', 'os_hash_value'}:
         raise _wrong(
-            "'method.validation_data' must be an object with os_hash_algo and os_hash_value "
-            'and nothing else.'
+            f"'{field}' must be an object with os_hash_algo and os_hash_value and nothing else."
         )
     algo, value = data['os_hash_algo'], data['os_hash_value']
-    if not isinstance(algo, str) or algo not in HASH_DIGITS:
-        raise _wrong(f"'os_hash_algo' must be one of: {', '.join(HASH_DIGITS)}.")
+    if not isinstance(algo, str) or algo not in algorithms:
+        raise _wrong(f"'os_hash_algo' must be one of: {', '.join(algorithms)}.")
     digits = HASH_DIGITS[algo]
     if not isinstance(value, str) or len(value) != digits or not _HEX.fullmatch(value):
         raise _wrong(f"'os_hash_value' must be the {digits} hexadecimal digits of a {algo}.")

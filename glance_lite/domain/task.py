@@ -15,6 +15,8 @@ FINAL = frozenset({SUCCESS, FAILURE})
 
 #: The task type of an interoperable import (the name that clients of the Images API know).
 IMAGE_IMPORT = 'api_image_import'
+#: That of a location that is registered.
+LOCATION_IMPORT = 'location_import'
 
 
 @dataclasses.dataclass

@@ -24,7 +24,8 @@ from typing import Any
 from taskflow.patterns import linear_flow
 
 from glance_lite.context import RequestContext
-from glance_lite.image_import import methods, publishing, surface
+from glance_lite.domain import import_request
+from glance_lite.image_import import location_flow, methods, publishing, surface
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.steps.activate_image import ActivateImage
 from glance_lite.image_import.steps.add_locations import AddLocations
@@ -53,6 +54,8 @@ def build_flow(services: Services, run: ImportRun) -> ImportFlow:
     :raises ImportFailed: a plugin or a store of the plan is not here.
     """
     plan = run.task.plan
+    if plan['method'] == import_request.LOCATION:
+        return ImportFlow(location_flow.build(services, run, time_to_live(services)), {})
     stores = [services.stores.get(store_id) for store_id in plan['stores']]
     discard = functools.partial(publishing.discard_attempts, services.db, services.stores, run)
     publish = AddLocations if run.keeps_status else ActivateImage

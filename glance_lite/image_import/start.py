@@ -109,7 +109,7 @@ def start_import(
 
     services.db.transact(
         work,
-        done=lambda session: _is_posted(session, task),
+        done=lambda session: is_posted(session, task),
     )
     services.announcer.announce(task.task_id)
     services.notifier.task('create', task)
@@ -222,7 +222,8 @@ def _changed() -> exceptions.StatusConflict:
     return exceptions.StatusConflict('The image was changed meanwhile; look at it again.')
 
 
-def _is_posted(session: Session, task: Task) -> bool:
+def is_posted(session: Session, task: Task) -> bool:
+    """Tell whether a task was committed."""
     try:
         tasks.get(session, task.task_id)
     except exceptions.TaskNotFound:

@@ -164,6 +164,8 @@ def retry(services: Services, beginning: str) -> Task:
         )
     if old.status != task_domain.FAILURE:
         raise exceptions.Conflict(f'The last import of image {old.image_id} has not failed.')
+    if 'import_req' not in old.input:
+        raise exceptions.Conflict('A location is not registered again from here.')
     uri = old.plan.get('uri')
     if uri is not None and is_masked(uri):
         raise exceptions.Conflict(

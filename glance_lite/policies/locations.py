@@ -24,6 +24,20 @@ _RULES: list[policy.RuleDefault] = [
         [{'path': '/v2/stores/{store_id}/{image_id}', 'method': 'DELETE'}],
         scope_types=_SCOPES,
     ),
+    policy.DocumentedRuleDefault(
+        'add_image_location',
+        f'{base.ADMIN_OR_SERVICE} or (role:member and project_id:%(project_id)s)',
+        'Register where the data of a queued image lies.',
+        [{'path': '/v2/images/{image_id}/locations', 'method': 'POST'}],
+        scope_types=_SCOPES,
+    ),
+    policy.DocumentedRuleDefault(
+        'fetch_image_location',
+        base.ADMIN_OR_SERVICE,
+        'Show where the data of an image rests.',
+        [{'path': '/v2/images/{image_id}/locations', 'method': 'GET'}],
+        scope_types=_SCOPES,
+    ),
 ]
 
 

@@ -83,6 +83,10 @@ class StoreRegistry:
                 f"There is no store '{store_id}'; the stores are: {', '.join(self._stores)}."
             ) from None
 
+    def for_external(self, scheme: str) -> base.Store | None:
+        """Return the first store that takes URLs of this scheme for data it did not write."""
+        return next((store for store in self if scheme in store.external_schemes), None)
+
     def by_weight(self, places: Iterable[_Place], preferred: Sequence[str] = ()) -> list[_Place]:
         """Return places of one image's data, those to read from first at the front.
 

@@ -7,12 +7,72 @@ Who may be told is decided by rules of their own, as a location tells of the ins
 from __future__ import annotations
 
 from glance_lite import exceptions, removing
-from glance_lite.api import access
+from glance_lite.api import access, views
 from glance_lite.api.wsgi import Reply, Request
 from glance_lite.db import images, removals
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
-from glance_lite.image_import import start
+from glance_lite.domain import location_request
+from glance_lite.image_import import register, start
+from glance_lite.remote import urls
+from glance_lite.stores.base import Store
+
+
+def list_locations(request: Request) -> Reply:
+    """``GET /v2/images/{image_id}/locations``: show where the data of an image rests."""
+    image = request.services.db.read(
+        lambda session: access.load_for_services(request, session, 'fetch_image_location')
+    )
+    return Reply(data=[views.location(place) for place in image.locations])
+
+
+def add_location(request: Request) -> Reply:
+    """``POST /v2/images/{image_id}/locations``: give a queued image data that lies elsewhere.
+
+    Answers 202 with the task's id; a conductor looks at the data. If it fails, the image is queued
+    again and has no location.
+    """
+    services = request.services
+    wanted = location_request.parse(request.read_json())
+
+    def load(session: Session) -> domain.Image:
+        image = access.load_for_services(request, session, 'add_image_location')
+        register.require_queued(session, image)
+        return image
+
+    image = services.db.read(load)
+    store = _store_for(request, wanted.url)
+    store.check_url(wanted.url)
+    task = register.register_location(services, request.context, image, store.store_id, wanted)
+    return Reply(
+        202,
+        headers=[
+            ('Location', f'{request.base_url}/v2/images/{image.image_id}/tasks'),
+            ('OpenStack-image-import-task-id', task.task_id),
+        ],
+    )
+
+
+def _store_for(request: Request, url: str) -> Store:
+    """Return the store that takes a URL; which schemes do is a list of those that may.
+
+    :raises Forbidden: the caller is no service, and the URL is none that users may register here.
+    :raises InvalidRequest: no store takes it.
+    """
+    services, scheme = request.services, urls.scheme_of(url)
+    store = services.stores.for_external(scheme)
+    is_service = services.policy.allows(request.context, 'service_api', {})
+    if not is_service and (store is None or scheme not in urls.DEFAULT_PORTS):
+        raise exceptions.Forbidden(
+            'Users may register http and https URLs, and only where there is a store for them.'
+        )
+    if store is None:
+        taken = sorted(set[str]().union(*(each.external_schemes for each in services.stores)))
+        raise exceptions.InvalidRequest(
+            "No store takes URLs of the scheme of 'url'; those taken here: "
+            f'{", ".join(taken) or "none"}.'
+        )
+    return store
 
 
 def delete_from_store(request: Request) -> Reply:

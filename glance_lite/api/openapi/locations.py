@@ -3,9 +3,23 @@
 
 from __future__ import annotations
 
-from glance_lite.api.openapi.model import Answer, Operation, Operations
+from glance_lite.api.openapi.model import JSON, Answer, Body, Operation, Operations
 
 OPERATIONS: Operations = {
+    ('GET', '/v2/images/{image_id}/locations'): Operation(
+        {200: Answer('Where the data rests.', 'Locations')},
+        {403: 'Only administrators and services see this.'},
+    ),
+    ('POST', '/v2/images/{image_id}/locations'): Operation(
+        {
+            202: Answer(
+                'The location is being registered.',
+                headers=('Location', 'OpenStack-image-import-task-id'),
+            )
+        },
+        {409: 'The image is not queued, its formats are not set, or a task holds it.'},
+        body=Body({JSON: 'NewLocation'}, {'url': 'https://example.org/debian.qcow2'}),
+    ),
     ('DELETE', '/v2/stores/{store_id}/{image_id}'): Operation(
         {204: Answer('The store has the data of the image no longer.')},
         {

@@ -10,7 +10,7 @@ from typing import Any
 
 from glance_lite.api.schemas import images, members, tasks
 from glance_lite.domain import image as domain
-from glance_lite.domain import image_rules, json_patch
+from glance_lite.domain import image_rules, json_patch, location_request
 from glance_lite.domain.import_request import HASH_DIGITS
 from glance_lite.domain.member import STATUSES
 
@@ -81,6 +81,23 @@ def components(image: dict[str, Any]) -> dict[str, dict[str, Any]]:
         ),
         'MemberAnswer': _object(status={'enum': [*STATUSES]}),
         'Import': _import(),
+        'Locations': _list(_object(url=_STRING, metadata={'type': 'object'})),
+        'NewLocation': {
+            'type': 'object',
+            'properties': {
+                'url': {'type': 'string', 'minLength': 1, 'maxLength': location_request.URL_LENGTH},
+                'validation_data': {
+                    'type': 'object',
+                    'properties': {
+                        'os_hash_algo': {'enum': [*location_request.HASH_ALGORITHMS]},
+                        'os_hash_value': _STRING,
+                    },
+                    'additionalProperties': False,
+                },
+            },
+            'required': ['url'],
+            'additionalProperties': False,
+        },
         'ImageTask': _shown(tasks.TASK, absent=('self', 'schema')),
         'ImageTasks': _object(tasks=_list({'$ref': 'ImageTask'})),
         'ImportMethods': _object(

@@ -17,7 +17,7 @@ TASK: dict[str, Any] = {
         'id': {'type': 'string', 'pattern': UUID, 'description': 'The id of the task.'},
         'type': {
             'type': 'string',
-            'enum': [domain.IMAGE_IMPORT],
+            'enum': [domain.IMAGE_IMPORT, domain.LOCATION_IMPORT],
             'description': 'What the task does.',
         },
         'status': {

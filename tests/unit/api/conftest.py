@@ -74,7 +74,12 @@ class Api:
     def stored_files(self) -> list[str]:
         import os
 
-        return [name for store in self.services.stores for name in os.listdir(store.directory)]
+        return [
+            name
+            for store in self.services.stores
+            if not store.read_only
+            for name in os.listdir(store.directory)
+        ]
 
 
 def error(answer: webob.Response) -> tuple[int, str]:

@@ -87,7 +87,8 @@ class Cloud:
 
 @pytest.fixture
 def cloud(make_conf: Callable[..., Any]) -> Iterator[Cloud]:
-    made = Cloud(make_conf())
+    permit = '[import_filtering_opts]\npermitted_networks = 203.0.113.0/24\n'
+    made = Cloud(make_conf(permit, stores='fast:file, cold:file, web:http'))
     yield made
     made.services.db.dispose()
 
