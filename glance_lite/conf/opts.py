@@ -12,6 +12,7 @@ from oslo_log import log
 from glance_lite.conf import (
     api,
     default,
+    deletion,
     image_import,
     import_filtering,
     metrics,
@@ -53,7 +54,16 @@ CORS_DEFAULTS = {
     ],
 }
 
-_MODULES = (default, api, image_import, import_filtering, web_download, metrics, notifications)
+_MODULES = (
+    default,
+    api,
+    image_import,
+    import_filtering,
+    web_download,
+    metrics,
+    notifications,
+    deletion,
+)
 
 
 def register_all(conf: cfg.ConfigOpts) -> None:

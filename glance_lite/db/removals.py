@@ -72,6 +72,12 @@ def list_due(session: Session, limit: int = 100, again: bool = False) -> list[Re
     return [_from_row(row) for row in rows]
 
 
+def list_of(session: Session, image_id: str) -> list[Removal]:
+    """Return the notes of one image, due or not, the oldest first."""
+    query = sa.select(_TABLE).where(_TABLE.c.image_id == image_id).order_by(_TABLE.c.id)
+    return [_from_row(row) for row in session.execute(query)]
+
+
 def list_all(session: Session) -> list[Removal]:
     """Return all notes, due or not, the oldest first."""
     return [_from_row(row) for row in session.execute(sa.select(_TABLE).order_by(_TABLE.c.id))]

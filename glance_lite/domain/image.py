@@ -25,9 +25,9 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     # back to uploading: a failed import of staged data that may be tried again
     IMPORTING: frozenset({ACTIVE, DELETED, QUEUED, UPLOADING}),
     ACTIVE: frozenset({PENDING_DELETE, DELETED, DEACTIVATED}),
-    DEACTIVATED: frozenset({ACTIVE, DELETED}),
+    DEACTIVATED: frozenset({ACTIVE, DELETED, PENDING_DELETE}),
     KILLED: frozenset({DELETED}),
-    PENDING_DELETE: frozenset({DELETED, ACTIVE}),
+    PENDING_DELETE: frozenset({DELETED, ACTIVE, DEACTIVATED}),
     DELETED: frozenset(),
 }
 

@@ -12,7 +12,7 @@ from oslo_log import log
 from glance_lite import creating, exceptions, removing
 from glance_lite.api import access, attributes, errors, protection, views
 from glance_lite.api.wsgi import Reply, Request
-from glance_lite.db import image_list, images, ownership, removals, tasks
+from glance_lite.db import image_list, images, ownership, pending, removals, tasks
 from glance_lite.db.engine import Session, utcnow
 from glance_lite.domain import image as domain
 from glance_lite.domain import image_query, image_rules, json_patch
@@ -136,6 +136,9 @@ def delete_image(request: Request) -> Reply:
             raise exceptions.Forbidden(
                 f'Image {image.image_id} is protected; set protected to false first.'
             )
+        if services.conf.delayed_delete and image.locations:
+            _delete_later(session, image)
+            return image, []
         deletable = [
             status for status, after in domain.TRANSITIONS.items() if domain.DELETED in after
         ]
@@ -148,18 +151,31 @@ def delete_image(request: Request) -> Reply:
         if image.status == domain.SAVING:  # its upload ends in a while, or has died
             for store in services.stores:
                 removals.note_attempts(session, image.image_id, store.store_id)
-        return image, removals.note(session, image.image_id, image.locations)
+        notes = removals.note(session, image.image_id, image.locations)
+        image.status = domain.DELETED
+        return image, notes
 
     image, notes = services.db.transact(
         work,
         done=lambda session: (
-            ownership.of(session, request.args['image_id']).status == domain.DELETED
+            ownership.of(session, request.args['image_id']).status
+            in (domain.DELETED, domain.PENDING_DELETE)
         ),
     )
     _delete_data(services, image, notes)
-    image.status = domain.DELETED
     services.notifier.image('delete', image, deleted=True)
     return Reply(204)
+
+
+def _delete_later(session: Session, image: domain.Image) -> None:
+    """Hide an image from users, and leave its data to the scrubber."""
+    if image.import_task_id is not None:
+        tasks.request_cancel(session, image.import_task_id)
+    if not pending.mark(session, image):
+        raise exceptions.StatusConflict(
+            f'Image {image.image_id} cannot be deleted in status {image.status}.'
+        )
+    image.status = domain.PENDING_DELETE
 
 
 def _require_change(request: Request, image: domain.Image, change: json_patch.Change) -> None:
