@@ -143,8 +143,8 @@ def _ways(
     if is_admin:
         if wanted not in (None, 'all'):
             return [seen_by_all(wanted)]
-        everything = way('listing', [] if wanted else [column != 'community'])
-        return [everything] if wanted or project_id is None else [everything, mine]
+        not_of_others = sa.or_(column != 'community', _TABLE.c.owner == project_id)
+        return [way('listing', [] if wanted else [not_of_others])]
     open_to_all = {None: ('public',), 'all': ('public', 'community')}.get(wanted, (wanted,))
     ways = [seen_by_all(each) for each in open_to_all if each in ('public', 'community')]
     if project_id is None or wanted in ('public', 'community'):
