@@ -76,7 +76,15 @@ def insert(session: Session, conf: cfg.ConfigOpts, image: domain.Image) -> None:
 
     :raises LimitExceeded: the project has as many as it may.
     """
+    require_place(session, conf, image)
+    images.insert(session, image)
+
+
+def require_place(session: Session, conf: cfg.ConfigOpts, image: domain.Image) -> None:
+    """Raise unless the project of a new image may have one more.
+
+    :raises LimitExceeded: it has as many as it may.
+    """
     quota = conf.project_image_quota
     if quota >= 0 and images.count_owned(session, image.owner, quota) >= quota:
         raise exceptions.LimitExceeded(f'A project may have {quota} images at most.')
-    images.insert(session, image)

@@ -238,6 +238,7 @@ IMPORT_ERRORS: dict[str, ImportErrorKind] = {
     'tls_error': ImportErrorKind(False, True, 'The certificate of the source was not accepted.'),
     'too_large': ImportErrorKind(True, False, 'The image is larger than a limit.'),
     'quota_exceeded': ImportErrorKind(False, True, 'A quota of the project is used up.'),
+    'not_permitted': ImportErrorKind(False, True, 'The policy of the service refuses the image.'),
     'format_mismatch': ImportErrorKind(True, False, 'The content is not of the declared format.'),
     'unsafe_image': ImportErrorKind(True, False, 'The content failed a safety check.'),
     'checksum_mismatch': ImportErrorKind(True, False, 'The content has another hash.'),

@@ -143,6 +143,16 @@ _MEMBER = _IMAGE + '/members/{member_id}'
 _TAG = _IMAGE + '/tags/{value}'
 _LOCATIONS = _IMAGE + '/locations'
 _STORE = '/v2/stores/{store_id}/{image_id}'
+#: Of all calls of tasks: one rule keeps all but administrators out.
+TASKS = '+33333'
+NEW_TASK = {
+    'type': 'import',
+    'input': {
+        'import_from': 'http://1.1.1.1/disk.raw',
+        'import_from_format': 'raw',
+        'image_properties': {'name': 'mine'},
+    },
+}
 
 
 def _replace(name: str, value: Any) -> list[dict[str, Any]]:
@@ -244,6 +254,14 @@ CALLS = (
     Call('fetch_image_location', 'GET', _LOCATIONS, LOCATE),
     Call('delete_image_location', 'DELETE', _STORE, ADMINISTRATE, state='copied'),
     Call('get_image_location', 'DELETE', _STORE, ADMINISTRATE, state='copied'),
+    Call('tasks_api_access', 'GET', '/v2/tasks', TASKS),
+    Call('tasks_api_access', 'POST', '/v2/tasks', TASKS, body=NEW_TASK),
+    Call('tasks_api_access', 'GET', '/v2/tasks/{task_id}', TASKS),
+    Call('tasks_api_access', 'POST', '/v2/tasks/{task_id}/actions/cancel', TASKS),
+    Call('get_tasks', 'GET', '/v2/tasks', TASKS),
+    Call('add_task', 'POST', '/v2/tasks', TASKS, body=NEW_TASK),
+    Call('get_task', 'GET', '/v2/tasks/{task_id}', TASKS),
+    Call('modify_task', 'POST', '/v2/tasks/{task_id}/actions/cancel', TASKS),
     Call('stores_info_detail', 'GET', '/v2/info/stores/detail', '+333+3'),
 )
 

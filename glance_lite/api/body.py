@@ -9,6 +9,8 @@ from typing import Any
 from glance_lite import exceptions
 from glance_lite.api.errors import IncompleteBody
 
+#: Media types of forms.
+_FORMS = ('application/x-www-form-urlencoded', 'multipart/form-data')
 _TYPOGRAPHIC = '\u201c\u201d\u201e\u2018\u2019'
 
 
@@ -85,13 +87,23 @@ class BodySource:
         return bytes(buffer[:filled])
 
 
-def read_json(environ: dict[str, Any], limit_bytes: int) -> Any:
+def read_json(environ: dict[str, Any], limit_bytes: int, example: str | None = None) -> Any:
     """Return the JSON body.
 
+    :param example: a right body, which the messages show.
     :raises InvalidRequest: there is none, or it is not JSON.
     :raises LimitExceeded: it is longer than the limit.
     """
     raw = BodySource(environ).read_all(limit_bytes)
+    try:
+        return _parse_json(raw, environ.get('CONTENT_TYPE', ''))
+    except exceptions.InvalidRequest as error:
+        if example is None:
+            raise
+        raise exceptions.InvalidRequest(f'{error.message} A right body: {example}') from None
+
+
+def _parse_json(raw: bytes, content_type: str) -> Any:
     if not raw.strip():
         raise exceptions.InvalidRequest('The request needs a JSON body, and has none.')
     try:
@@ -101,17 +113,23 @@ def read_json(environ: dict[str, Any], limit_bytes: int) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        hint = ''
-        if any(mark in text for mark in _TYPOGRAPHIC):
-            hint = ' It has typographic quotes where JSON wants ".'
         raise exceptions.InvalidRequest(
             f'Malformed JSON in the request body at line {error.lineno}, column {error.colno}: '
-            f'{error.msg}.{hint}'
+            f'{error.msg}.{_hint(text, content_type)}'
         ) from None
     except (ValueError, RecursionError):
         raise exceptions.InvalidRequest(
             'Malformed JSON in the request body: a number or a nesting is out of bounds.'
         ) from None
+
+
+def _hint(text: str, content_type: str) -> str:
+    """Return what is probably wrong with a body that is no JSON."""
+    if any(mark in text for mark in _TYPOGRAPHIC):
+        return ' It has typographic quotes where JSON wants ".'
+    if content_type.startswith(_FORMS):
+        return ' It is a form, and must be JSON.'
+    return ''
 
 
 class _ChunkedByUwsgi:

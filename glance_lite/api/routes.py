@@ -15,6 +15,7 @@ from glance_lite.api.handlers import (
     openapi,
     schemas,
     tags,
+    tasks,
 )
 from glance_lite.api.wsgi import RouteTable
 
@@ -39,7 +40,7 @@ ROUTES: RouteTable = {
         'DELETE': members.delete_member,
     },
     '/v2/images/{image_id}/tags/{value}': {'PUT': tags.add_tag, 'DELETE': tags.delete_tag},
-    '/v2/images/{image_id}/tasks': {'GET': image_tasks.list_tasks},
+    '/v2/images/{image_id}/tasks': {'GET': image_tasks.list_image_tasks},
     '/v2/images/{image_id}/locations': {
         'GET': locations.list_locations,
         'POST': locations.add_location,
@@ -51,11 +52,14 @@ ROUTES: RouteTable = {
     '/v2/schemas/{name}': {'GET': schemas.get_schema},
 }
 
-#: Interoperable import; absent when ``enable_image_import`` is off.
+#: Importing; absent when ``enable_image_import`` is off.
 IMPORT_ROUTES: RouteTable = {
     '/v2/images/{image_id}/stage': {'PUT': image_data.stage_data},
     '/v2/images/{image_id}/import': {'POST': image_import.create_import},
     '/v2/images/{image_id}/actions/cancel_import': {'POST': image_import.cancel_import},
+    '/v2/tasks': {'GET': tasks.list_tasks, 'POST': tasks.create_task},
+    '/v2/tasks/{task_id}': {'GET': tasks.get_task},
+    '/v2/tasks/{task_id}/actions/cancel': {'POST': tasks.cancel_task},
     '/v2/info/import': {'GET': discovery.get_import_methods},
 }
 

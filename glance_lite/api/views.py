@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+from glance_lite.domain import task as task_domain
 from glance_lite.domain.image import Image, Location
 from glance_lite.domain.member import Member
 from glance_lite.domain.task import Task
@@ -94,6 +95,42 @@ def image_task(task: Task) -> dict[str, Any]:
         'message': task.message,
         'progress': task.progress,
         'error': _error(task.error),
+    }
+
+
+def task_stub(item: Task) -> dict[str, Any]:
+    """Return a task as lists show it."""
+    shown = {
+        'id': item.task_id,
+        'type': item.type,
+        'status': item.status,
+        'owner': item.owner,
+        'created_at': time(item.created_at),
+        'updated_at': time(item.updated_at),
+        'self': f'/v2/tasks/{item.task_id}',
+        'schema': '/v2/schemas/task',
+    }
+    if item.expires_at is not None:
+        shown['expires_at'] = time(item.expires_at)
+    return shown
+
+
+def task(item: Task) -> dict[str, Any]:
+    """Return a task as its owner sees it.
+
+    The image of a task that is to make one has no id to be shown before it is there.
+    """
+    is_there = not task_domain.makes_image(item) or item.status == task_domain.SUCCESS
+    return {
+        **task_stub(item),
+        'input': item.input,
+        'result': item.result,
+        'message': item.message,
+        'image_id': item.image_id if is_there else None,
+        'request_id': item.request_id,
+        'user_id': item.user_id,
+        'progress': item.progress,
+        'error': _error(item.error),
     }
 
 

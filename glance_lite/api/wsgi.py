@@ -74,9 +74,9 @@ class Request(webob.BaseRequest):
         except UnicodeDecodeError:
             raise exceptions.InvalidRequest('The query of the URL is not UTF-8.') from None
 
-    def read_json(self) -> Any:
+    def read_json(self, example: str | None = None) -> Any:
         """Return the JSON body; errors as of :func:`body.read_json`."""
-        return body.read_json(self.environ, self.services.conf.max_json_body_size)
+        return body.read_json(self.environ, self.services.conf.max_json_body_size, example)
 
     def refuse_body(self) -> None:
         """Raise if the request has a body where none belongs."""

@@ -254,7 +254,7 @@ def _why_orphan(
     if owner.status is None:
         return 'there was no image of this id in this service'
     if owner.status == domain.DELETED:
-        return 'its image is deleted'
+        return 'its image is deleted, or was never made'
     return 'its image has other data' if owner.places else 'its image has no data'
 
 

@@ -71,6 +71,8 @@ def explain(
     message = safe(found.message)
     if plugin is not None and plugin not in message and found.code not in _NOT_OF_PLUGINS:
         message = f"The plugin '{plugin}' {_VERB[found.refused]}: {message}"
+    if task_domain.makes_image(run.task):
+        message = _with_source(message, run)
     return {
         'code': found.code,
         'message': message,
@@ -80,6 +82,12 @@ def explain(
         'request_id': run.task.request_id,
         'refused': found.refused,
     }
+
+
+def _with_source(message: str, run: ImportRun) -> str:
+    """Return the message of a task with the URL that it is about, without its secrets."""
+    source = mask_url(run.task.plan['source'])
+    return message if source in message else f'{message} The URL was {source}'
 
 
 #: Errors that are no plugin's fault, wherever they come.
@@ -164,7 +172,7 @@ def settle_failure(services: Services, run: ImportRun) -> None:
         run.lease.end(session)
         note_strays(session, run, run.task.plan['stores'] if run.lease.gen > 1 else away)
         flows.forget(session, run.task.task_id)
-        _release_image(session, run, error, keep=kept is not None)
+        run.subject.release(session, error, run.task.plan['stores'], kept is not None)
         if kept is None:
             staged.delete(session, run.image_id)
         elif run.task.plan['plugins']:
@@ -178,6 +186,7 @@ def settle_failure(services: Services, run: ImportRun) -> None:
             error=error,
             progress=run.progress(),
             plan=run.final_plan(),
+            draft=None,
         )
 
     services.db.transact(work, done=run.lease.is_over)
@@ -196,7 +205,7 @@ def settle_failure(services: Services, run: ImportRun) -> None:
 def _is_deleted(services: Services, run: ImportRun) -> bool:
     with services.db.reader() as session:
         try:
-            images.get_bare(session, run.image_id)
+            run.subject.read_bare(session)
         except exceptions.ImageNotFound:
             return True
     return False
@@ -243,30 +252,3 @@ def _remove_bytes(services: Services, run: ImportRun, kept: staged.Staged | None
         if kept is None or name != kept.file_name:
             services.staging.remove(name)
     return away
-
-
-def _release_image(session: Session, run: ImportRun, error: dict[str, Any], keep: bool) -> None:
-    columns: dict[str, Any] = {}
-    if not run.keeps_status:
-        columns = {'status': domain.UPLOADING} if keep else {'status': domain.QUEUED}
-        columns |= {} if keep else images.NO_DATA
-    released = images.update(
-        session,
-        run.image_id,
-        from_status=run.statuses,
-        held_by=run.task.task_id,
-        import_task_id=None,
-        **columns,
-    )
-    if not released:  # deleted meanwhile
-        return
-    images.set_properties(
-        session,
-        run.image_id,
-        {
-            domain.IMPORT_TASK: None,
-            domain.IMPORTING_TO_STORES: None,
-            domain.FAILED_IMPORT: ','.join(run.task.plan['stores']) or None,
-            domain.IMPORT_ERROR: f"{error['code']}: {error['message']}",
-        },
-    )

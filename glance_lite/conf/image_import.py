@@ -106,6 +106,20 @@ TASK = [
         help='Hours that a finished task can still be read.',
     ),
     cfg.StrOpt(
+        'swift_scheme',
+        default='https',
+        choices=['http', 'https'],
+        mutable=True,
+        help='How swift://host/account/container/object of a task is read from its host.',
+    ),
+    cfg.StrOpt(
+        'swift_path',
+        default='v1',
+        mutable=True,
+        help='The beginning of the paths of the Swift API: swift://host/account/container/object '
+        'of a task is read from https://host/v1/account/container/object.',
+    ),
+    cfg.StrOpt(
         'task_executor',
         default='taskflow',
         choices=['taskflow'],

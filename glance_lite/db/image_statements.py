@@ -97,6 +97,8 @@ COUNT_OWNED = sa.select(sa.func.count()).select_from(
     .limit(sa.bindparam('most', type_=sa.Integer()))
     .subquery()
 )
+#: The row of an image, deleted or not.
+TAKEN = sa.select(_IMAGES.id).where(_IMAGES.id == _THIS)
 #: Lock the row of an image.
 LOCK = sa.select(_IMAGES.id).where(*_IS_THIS).with_for_update()
 

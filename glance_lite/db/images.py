@@ -50,6 +50,11 @@ def get_bare(session: Session, image_id: str) -> domain.Image:
     return _from_row(row)
 
 
+def is_taken(session: Session, image_id: str) -> bool:
+    """Tell whether there is an image with this id, or was one."""
+    return session.execute(statements.TAKEN, {'this_id': image_id}).first() is not None
+
+
 def get_for_update(session: Session, image_id: str) -> domain.Image:
     """Return an image as :func:`get` does, and keep others from changing it until the commit."""
     if session.execute(statements.LOCK, {'this_id': image_id}).one_or_none() is None:

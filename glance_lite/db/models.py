@@ -187,6 +187,7 @@ tasks = sa.Table(
     sa.Column('result', TEXT),
     sa.Column('message', TEXT, nullable=False),
     sa.Column('error', TEXT),
+    sa.Column('draft', TEXT),
     sa.Column('progress', TEXT),
     sa.Column('attempts', sa.Integer(), nullable=False),
     sa.Column('cancel_requested', sa.Boolean(), nullable=False),
@@ -197,6 +198,7 @@ tasks = sa.Table(
     sa.Column('deleted', sa.Boolean(), nullable=False),
     sa.Index('ix_tasks_image_id', 'image_id', 'created_at'),
     sa.Index('ix_tasks_owner', 'owner', 'deleted', 'created_at'),
+    sa.Index('ix_tasks_listing', 'deleted', 'created_at', 'id'),
     **OPTIONS,
 )
 

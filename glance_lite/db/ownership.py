@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from glance_lite.db import models
 from glance_lite.db.engine import Session
+from glance_lite.domain import image as domain
 from glance_lite.domain import task as task_domain
 
 
@@ -22,7 +23,8 @@ from glance_lite.domain import task as task_domain
 class Ownership:
     """What the records say of the data of one image id.
 
-    ``status`` is that of the image, ``deleted`` if it was, None if there never was one here.
+    ``status`` is that of the image, ``deleted`` if it was or if the task that was to make it has
+    failed, None if this service knows nothing of the id.
     ``busy`` tells that an upload or import may own more than is recorded. ``places`` of the
     image, and those ``noted`` for removal, are pairs of store id and URL.
     """
@@ -52,9 +54,11 @@ def of_all(session: Session, image_ids: Collection[str]) -> dict[str, Ownership]
         _select(staged.c.image_id, image_ids, staged.c.file_name)
     ):
         found[image_id].staged_files.add(name)
-    running = _select(tasks.c.image_id, image_ids).where(tasks.c.status.not_in(task_domain.FINAL))
-    for (image_id,) in session.execute(running):
-        found[image_id].busy = True
+    for image_id, status in session.execute(_select(tasks.c.image_id, image_ids, tasks.c.status)):
+        if status in task_domain.FINAL:
+            found[image_id].status = domain.DELETED  # unless the image is met below
+        else:
+            found[image_id].busy = True
     for table, name in ((models.image_locations, 'places'), (models.removals, 'noted')):
         for image_id, store, url in session.execute(
             _select(table.c.image_id, image_ids, table.c.store, table.c.url)

@@ -16,7 +16,7 @@ from glance_lite.db import models
 from glance_lite.db.engine import Session, now_ms, utc_in, utcnow
 from glance_lite.domain import task as domain
 
-_JSON = ('input', 'plan', 'caller', 'result', 'error', 'progress')
+_JSON = ('input', 'plan', 'caller', 'result', 'error', 'draft', 'progress')
 _PLAIN = (
     'type',
     'status',
@@ -43,6 +43,12 @@ def get(session: Session, task_id: str) -> domain.Task:
     if row is None:
         raise exceptions.TaskNotFound(task_id)
     return _from_row(row)
+
+
+def get_draft(session: Session, task_id: str) -> dict[str, Any] | None:
+    """Return what the image is to be that a task makes; None while it is as planned."""
+    draft = session.scalar(_DRAFT, {'this_id': task_id})
+    return None if draft is None else dict(json.loads(draft))
 
 
 def list_for_image(session: Session, image_id: str) -> list[domain.Task]:
@@ -172,6 +178,16 @@ def find(session: Session, beginning: str, limit: int = 200) -> list[domain.Task
     return [_from_row(row) for row in rows]
 
 
+def select_readable() -> sa.Select[Any]:
+    """Return what selects the unexpired tasks for :func:`load`."""
+    return _select().where(_is_readable())
+
+
+def load(session: Session, query: sa.Select[Any]) -> list[domain.Task]:
+    """Return the tasks that a query like :func:`select_readable` finds."""
+    return [_from_row(row) for row in session.execute(query)]
+
+
 def count_expired(session: Session) -> int:
     """Return how many tasks may not be read any more."""
     table = models.tasks
@@ -239,6 +255,7 @@ _OF_IMAGE = (
 _PLAN = sa.select(
     models.tasks, sa.null().label('live'), sa.null().label('ahead'), now_ms().label('now')
 ).where(models.tasks.c.id == _THIS)
+_DRAFT = sa.select(models.tasks.c.draft).where(models.tasks.c.id == _THIS)
 _INSERT = models.tasks.insert()
 _INSERT_WITH_DEADLINE = _INSERT.values(
     deadline_ms=now_ms() + sa.bindparam('left_ms', type_=sa.BigInteger())

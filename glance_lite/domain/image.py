@@ -139,6 +139,36 @@ class Image:
     locations: list[Location] = dataclasses.field(default_factory=list)
 
 
+#: What a record of an image that is not in the database yet keeps.
+_DRAFTED = (
+    'name',
+    'visibility',
+    'protected',
+    'os_hidden',
+    'owner',
+    'size',
+    'virtual_size',
+    'disk_format',
+    'container_format',
+    'min_disk',
+    'min_ram',
+    'tags',
+    'properties',
+)
+
+
+def to_draft(image: Image) -> dict[str, Any]:
+    """Return as JSON data what an image will be that a task is to make."""
+    return {name: getattr(image, name) for name in _DRAFTED}
+
+
+def from_draft(image_id: str, draft: dict[str, Any]) -> Image:
+    """Return the image of :func:`to_draft`, as one that is being imported."""
+    image = Image(image_id, status=IMPORTING, **draft)
+    image.tags, image.properties = list(image.tags), dict(image.properties)
+    return image
+
+
 def may_follow(old: str, new: str) -> bool:
     """Tell whether an image in status ``old`` may get status ``new``."""
     return new in TRANSITIONS.get(old, frozenset())

@@ -104,9 +104,9 @@ def parse(params: Iterable[tuple[str, str]], default_limit: int, max_limit: int)
     if not any(each.column == 'os_hidden' for each in filters):
         filters.append(Filter('os_hidden', None, 'eq', False))
     return ImageQuery(
-        limit=_parse_limit(single.get('limit'), default_limit, max_limit),
+        limit=parse_limit(single.get('limit'), default_limit, max_limit),
         marker=single.get('marker') or None,
-        sort=_parse_sort(single.get('sort'), keys, dirs),
+        sort=parse_sort(single.get('sort'), keys, dirs, SORT_KEYS),
         filters=tuple(filters),
         tags=tuple(tags),
         visibility=visibility,
@@ -114,7 +114,11 @@ def parse(params: Iterable[tuple[str, str]], default_limit: int, max_limit: int)
     )
 
 
-def _parse_limit(given: str | None, default: int, maximum: int) -> int:
+def parse_limit(given: str | None, default: int, maximum: int) -> int:
+    """Return how many items a page has at most.
+
+    :raises InvalidRequest: it is not a number, or negative.
+    """
     if given is None:
         return min(default, maximum)
     try:
@@ -126,9 +130,14 @@ def _parse_limit(given: str | None, default: int, maximum: int) -> int:
     return min(limit, maximum)
 
 
-def _parse_sort(
-    combined: str | None, keys: list[str], dirs: list[str]
+def parse_sort(
+    combined: str | None, keys: list[str], dirs: list[str], known: tuple[str, ...]
 ) -> tuple[tuple[str, bool], ...]:
+    """Return an order: names out of ``known``, each with whether it is descending.
+
+    :param combined: the value of ``sort``; else ``sort_key`` and ``sort_dir`` count.
+    :raises InvalidRequest: naming the parameter and the rule that it breaks.
+    """
     if combined is not None:
         if keys or dirs:
             raise _wrong('sort', 'cannot be used with sort_key or sort_dir')
@@ -143,8 +152,8 @@ def _parse_sort(
         raise _wrong('sort_dir', 'must be given once, or once for each sort_key')
     order: dict[str, bool] = {}
     for key, direction in zip(keys, dirs, strict=True):
-        if key not in SORT_KEYS:
-            raise _wrong('sort_key', f'must be one of {", ".join(SORT_KEYS)}')
+        if key not in known:
+            raise _wrong('sort_key', f'must be one of {", ".join(known)}')
         if direction not in ('asc', 'desc'):
             raise _wrong('sort_dir', 'must be asc or desc')
         order.setdefault(key, direction == 'desc')

@@ -17,6 +17,9 @@ FINAL = frozenset({SUCCESS, FAILURE})
 IMAGE_IMPORT = 'api_image_import'
 #: That of a location that is registered.
 LOCATION_IMPORT = 'location_import'
+#: The task type of an import that makes its image when it succeeds.
+IMPORT = 'import'
+TYPES = (IMPORT, IMAGE_IMPORT, LOCATION_IMPORT)
 
 
 @dataclasses.dataclass
@@ -27,6 +30,10 @@ class Task:
     ``all_stores_must_succeed``, ``plugins`` (names in order; none for copy-image) and
     ``validation`` (the hash to expect, or None). ``caller`` is the identity without a token.
     ``progress`` and ``error`` are shown to the owner.
+
+    A task of the type :data:`IMPORT` has in its plan ``source`` (the URL as given) and ``image``:
+    what the image is to be, under the id ``image_id``, which nobody is told before it is there.
+    ``draft`` is that image as plugins have changed it; None while it is as planned.
     """
 
     task_id: str
@@ -42,6 +49,7 @@ class Task:
     result: dict[str, Any] | None = None
     message: str = ''
     error: dict[str, Any] | None = None
+    draft: dict[str, Any] | None = None
     progress: dict[str, Any] | None = None
     attempts: int = 0
     cancel_requested: bool = False
@@ -49,6 +57,11 @@ class Task:
     created_at: datetime.datetime | None = None
     updated_at: datetime.datetime | None = None
     expires_at: datetime.datetime | None = None
+
+
+def makes_image(task: Task) -> bool:
+    """Tell whether the task makes the image, instead of filling one that is there."""
+    return task.type == IMPORT
 
 
 def waiting(position: int) -> dict[str, Any]:

@@ -19,14 +19,20 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from taskflow.patterns import linear_flow
 
+from glance_lite import creating, exceptions
 from glance_lite.context import RequestContext
+from glance_lite.domain import image as image_domain
 from glance_lite.domain import import_request
+from glance_lite.domain import task as task_domain
+from glance_lite.domain.task import Task
 from glance_lite.image_import import location_flow, methods, publishing, surface
 from glance_lite.image_import.run import ImportRun
+from glance_lite.image_import.step import Step
 from glance_lite.image_import.steps.activate_image import ActivateImage
 from glance_lite.image_import.steps.add_locations import AddLocations
 from glance_lite.image_import.steps.complete_task import CompleteTask
@@ -37,6 +43,7 @@ from glance_lite.image_import.steps.keep_path import KeepPath
 from glance_lite.image_import.steps.measure_data import MeasureData
 from glance_lite.image_import.steps.verify_staged import VerifyStaged
 from glance_lite.inspection import FormatRules
+from glance_lite.remote.urls import mask_url
 from glance_lite.services import Services
 
 
@@ -58,16 +65,16 @@ def build_flow(services: Services, run: ImportRun) -> ImportFlow:
         return ImportFlow(location_flow.build(services, run, time_to_live(services)), {})
     stores = [services.stores.get(store_id) for store_id in plan['stores']]
     discard = functools.partial(publishing.discard_attempts, services.db, services.stores, run)
-    publish = AddLocations if run.keeps_status else ActivateImage
+    permit = permission(services, run.task)
     flow = linear_flow.Flow('image-import')
-    flow.add(ConfirmClaim(run, services.db), methods.stage(services, run))
+    flow.add(ConfirmClaim(run, services.db, permit), methods.stage(services, run))
     plugin_of = {} if run.keeps_status else _add_checks(flow, services, run)
     flow.add(
         *(
             CopyToStore(run, store, number, plan['all_stores_must_succeed'], discard)
             for number, store in enumerate(stores)
         ),
-        publish(run, services.db, services.stores, len(stores)),
+        _publishing_step(services, run, len(stores), permit),
         DeleteStaged(run, services.staging),
         CompleteTask(run, services.db, time_to_live(services)),
     )
@@ -79,12 +86,52 @@ def time_to_live(services: Services) -> datetime.timedelta:
     return datetime.timedelta(hours=services.conf.task.task_time_to_live)
 
 
+def _publishing_step(
+    services: Services, run: ImportRun, copies: int, permit: Callable[[], None]
+) -> Step:
+    if run.keeps_status:
+        return AddLocations(run, services.db, services.stores, copies)
+    return ActivateImage(run, services.db, services.stores, copies, permit)
+
+
 def _add_checks(flow: linear_flow.Flow, services: Services, run: ImportRun) -> dict[str, str]:
     rules = FormatRules.from_conf(services.conf)
     flow.add(VerifyStaged(run, rules))
     plugin_of = _add_plugins(flow, services, run)
     flow.add(MeasureData(run, services.db, services.staging, rules))
     return plugin_of
+
+
+def permission(services: Services, task: Task) -> Callable[[], None]:
+    """Return what raises :class:`ImportFailed` when the caller may not have the image made.
+
+    An image that was there before was permitted when it was created.
+    """
+
+    def require() -> None:
+        assert task.image_id is not None
+        image = image_domain.from_draft(task.image_id, task.plan['image'])
+        caller = RequestContext.from_record(task.caller)
+        try:
+            with services.db.reader() as session:
+                creating.require_place(session, services.conf, image)
+            creating.require_creation(
+                services.policy, services.conf, caller, image, services.rules.protection
+            )
+        except exceptions.Forbidden as error:
+            raise exceptions.ImportFailed('not_permitted', error.message) from error
+        except exceptions.LimitExceeded as error:
+            raise exceptions.ImportFailed('quota_exceeded', error.message) from error
+
+    return require if task_domain.makes_image(task) else lambda: None
+
+
+def _request(task: Task) -> dict[str, Any]:
+    """Return the request as plugins know it: the body of an interoperable import."""
+    if task_domain.makes_image(task):
+        return {'method': {'name': task.plan['method'], 'uri': mask_url(task.plan['source'])}}
+    request: dict[str, Any] = task.input.get('import_req', task.input)
+    return request
 
 
 def _add_plugins(flow: linear_flow.Flow, services: Services, run: ImportRun) -> dict[str, str]:
@@ -115,7 +162,7 @@ def _arguments(services: Services, run: ImportRun) -> dict[str, Any]:
         'image_factory': surface.ImageFactory(),
         'backend': list(task.plan['stores']),
         'image_id': run.image_id,
-        'import_req': task.input.get('import_req', task.input),
+        'import_req': _request(task),
         'action_wrapper': surface.ActionWrapper(services.db, task, run.guard, run.advance),
         'uri': task.plan.get('uri'),
     }

@@ -11,6 +11,7 @@ from glance_lite.db.engine import Session, is_outage
 from glance_lite.domain import image as domain
 from glance_lite.domain import import_request
 from glance_lite.domain.task import Task
+from glance_lite.image_import import subject
 from glance_lite.jobs.lease import Lease
 from glance_lite.remote.urls import mask_url
 
@@ -28,6 +29,8 @@ class ImportRun:
         self.task = task
         self.lease = lease
         self.image_id: str = task.image_id
+        #: The image, for the steps to read and change.
+        self.subject = subject.of(task)
         #: A word for what this attempt writes, unlike that of any other attempt.
         self.attempt = f'{task.task_id[:8]}-{lease.gen}'
         self.phase = 'confirm-claim'
@@ -115,9 +118,11 @@ class ImportRun:
             raise exceptions.AttemptInterrupted(str(error)) from error
 
     def final_plan(self) -> dict[str, Any]:
-        """Return the plan as it is kept when the import is over: without secrets of the URI."""
-        uri = self.task.plan.get('uri')
-        return self.task.plan | {'uri': None if uri is None else mask_url(uri)}
+        """Return the plan as it is kept when the import is over: without secrets of URLs."""
+        plan = self.task.plan
+        return plan | {
+            name: mask_url(plan[name]) for name in ('uri', 'source') if plan.get(name) is not None
+        }
 
     def stop(self, reason: exceptions.GlanceLiteError) -> None:
         """Make the next checkpoint raise ``reason``; the first one counts."""

@@ -13,15 +13,18 @@ from typing import Any
 
 from oslo_log import log
 
-from glance_lite import exceptions
+from glance_lite import creating, exceptions
 from glance_lite.context import RequestContext
 from glance_lite.db import engine, images, jobs, staged, tasks
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
-from glance_lite.domain import image_rules, import_request
+from glance_lite.domain import image_rules, import_request, task_request
+from glance_lite.domain import task as task_domain
 from glance_lite.domain.import_request import COPY_IMAGE, ImportRequest
 from glance_lite.domain.task import Task
-from glance_lite.remote import http_source
+from glance_lite.domain.task_request import TaskRequest
+from glance_lite.remote import http_source, swift_source
+from glance_lite.remote.url_filter import UrlRefused
 from glance_lite.remote.urls import mask_url
 from glance_lite.services import Services
 
@@ -83,6 +86,83 @@ def check_source(services: Services, wanted: ImportRequest) -> None:
     if not wanted.uri:
         raise exceptions.InvalidRequest("The method web-download needs the field 'method.uri'.")
     http_source.check_source(services.url_filter, services.http_options, wanted.uri)
+
+
+def check_task_source(services: Services, wanted: TaskRequest) -> str:
+    """Judge the source of a task as :func:`check_source` does; return the URI to fetch.
+
+    :raises ImportFailed: ``filtered_uri``, naming the field.
+    """
+    try:
+        uri = wanted.source
+        if wanted.scheme == task_request.SWIFT:
+            conf = services.conf.task
+            uri = swift_source.to_http(uri, conf.swift_scheme, conf.swift_path)
+        http_source.check_source(services.url_filter, services.http_options, uri)
+    except UrlRefused as error:
+        raise exceptions.ImportFailed(
+            error.code, f"'input.import_from': {error.message}", retryable=error.retryable
+        ) from None
+    return uri
+
+
+def start_task(
+    services: Services,
+    caller: RequestContext,
+    image: domain.Image,
+    wanted: TaskRequest,
+    uri: str,
+    stores: tuple[str, ...],
+) -> Task:
+    """Post a task that makes an image, and announce it; all of it or nothing. Return it.
+
+    :param image: what is to be made; its id is told to nobody before it is there.
+    :param uri: what :func:`check_task_source` returned.
+    :raises LimitExceeded: the project has as many images, or unfinished imports, as it may.
+    """
+    task = Task(
+        type=task_domain.IMPORT,
+        task_id=str(uuid.uuid4()),
+        image_id=image.image_id,
+        owner=caller.owner,
+        user_id=caller.user_id,
+        request_id=caller.request_id,
+        input={
+            'import_from': mask_url(wanted.source),
+            'import_from_format': wanted.disk_format,
+            'image_properties': wanted.image_properties,
+        },
+        plan={
+            'method': import_request.WEB_DOWNLOAD,
+            'source': wanted.source,
+            'uri': uri,
+            'image': domain.to_draft(image),
+            'stores': list(stores),
+            'all_stores_must_succeed': True,
+            'plugins': list(services.plugins.names),
+            'validation': None,
+        },
+        caller=caller.to_record(),
+    )
+    conf = services.conf['import']
+
+    def post(session: Session) -> None:
+        require_place(session, conf.max_unfinished_per_project, task.owner)
+        creating.require_place(session, services.conf, image)
+        tasks.insert(session, task, deadline_in=conf.deadline)
+        jobs.post(session, task.task_id, JOB, {}, project=task.owner)
+
+    services.db.transact(post, done=lambda session: is_posted(session, task))
+    services.announcer.announce(task.task_id)
+    services.notifier.task('create', task)
+    LOG.info(
+        'Task %s begins to make image %s of %s, stores %s',
+        task.task_id,
+        task.image_id,
+        task.input['import_from'],
+        ', '.join(stores),
+    )
+    return task
 
 
 def start_import(

@@ -21,7 +21,7 @@ from glance_lite.db import images, members, tasks
 from glance_lite.db.engine import Database, Session
 from glance_lite.domain import image as domain
 from glance_lite.domain.task import Task
-from glance_lite.image_import import plugin_values
+from glance_lite.image_import import plugin_values, subject
 
 LOG = log.getLogger(__name__)
 
@@ -95,6 +95,7 @@ class ImageRepo:
         self._db = db
         self._task = task
         self._guard = guard
+        self._subject = subject.of(task)
 
     def get(self, image_id: str) -> PluginImage:
         """Return an image.
@@ -103,10 +104,10 @@ class ImageRepo:
         """
         caller = RequestContext.from_record(self._task.caller)
         with self._db.reader() as session:
+            if image_id == self._task.image_id:
+                return PluginImage(self._subject.read(session))
             image = images.get(session, image_id)
-            if image_id != self._task.image_id and not members.can_see(
-                session, image, caller.project_id, bool(caller.is_admin)
-            ):
+            if not members.can_see(session, image, caller.project_id, bool(caller.is_admin)):
                 raise exceptions.ImageNotFound(image_id)
         return PluginImage(image)
 
@@ -136,21 +137,13 @@ class ImageRepo:
             {name: changes.pop(name) for name in plugin_values.COLUMNS if name in changes}
         )
         checked = plugin_values.check_properties(properties)
+        tags = None if tags is None else plugin_values.check_tags(tags)
         for name in changes:
             _log_dropped(image.image_id, name)
         with self._db.writer() as session:
             self._guard(session)
-            if not images.update(
-                session,
-                image.image_id,
-                from_status=domain.IMPORTING,
-                held_by=self._task.task_id,
-                **columns,
-            ):
+            if not self._subject.write(session, columns, checked, tags):
                 raise _not_held()
-            images.set_properties(session, image.image_id, checked)
-            if tags is not None:
-                images.set_tags(session, image.image_id, plugin_values.check_tags(tags))
 
 
 class ActionWrapper:

@@ -15,6 +15,7 @@ from glance_lite.policies import (
     images,
     locations,
     members,
+    tasks,
 )
 
 
@@ -28,6 +29,7 @@ def list_rules() -> list[policy.RuleDefault]:
             image_actions.list_rules(),
             locations.list_rules(),
             members.list_rules(),
+            tasks.list_rules(),
             discovery.list_rules(),
         )
     )

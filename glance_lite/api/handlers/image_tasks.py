@@ -10,7 +10,7 @@ from glance_lite.db.engine import Session
 from glance_lite.domain.task import Task
 
 
-def list_tasks(request: Request) -> Reply:
+def list_image_tasks(request: Request) -> Reply:
     """``GET /v2/images/{image_id}/tasks``: show the tasks of an image, the oldest first."""
 
     def work(session: Session) -> list[Task]:

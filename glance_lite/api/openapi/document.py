@@ -15,6 +15,7 @@ from glance_lite.api.openapi import (
     members,
     model,
     schemas,
+    tasks,
 )
 from glance_lite.api.openapi.model import Answer, Operation, Operations
 from glance_lite.api.wsgi import Handler, RouteTable
@@ -25,6 +26,7 @@ OPERATIONS: Operations = {
     **members.OPERATIONS,
     **image_data.OPERATIONS,
     **locations.OPERATIONS,
+    **tasks.OPERATIONS,
     **discovery.OPERATIONS,
 }
 _TOKEN = {'token': {'type': 'apiKey', 'in': 'header', 'name': 'X-Auth-Token'}}

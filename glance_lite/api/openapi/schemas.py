@@ -11,6 +11,7 @@ from typing import Any
 from glance_lite.api.schemas import images, members, tasks
 from glance_lite.domain import image as domain
 from glance_lite.domain import image_rules, json_patch, location_request
+from glance_lite.domain import task as task_domain
 from glance_lite.domain.import_request import HASH_DIGITS
 from glance_lite.domain.member import STATUSES
 
@@ -40,6 +41,7 @@ def path_parameters() -> dict[str, dict[str, Any]]:
     """Return the schemas of what stands in paths, by its name in the templates."""
     return {
         'image_id': {'$ref': 'Id'},
+        'task_id': {'$ref': 'Id'},
         'member_id': {'type': 'string', 'minLength': 1, 'maxLength': image_rules.NAME_LENGTH},
         'store_id': _STRING,
         'value': {'type': 'string', 'minLength': 1, 'maxLength': image_rules.NAME_LENGTH},
@@ -100,6 +102,30 @@ def components(image: dict[str, Any]) -> dict[str, dict[str, Any]]:
         },
         'ImageTask': _shown(tasks.TASK, absent=('self', 'schema')),
         'ImageTasks': _object(tasks=_list({'$ref': 'ImageTask'})),
+        'Task': _optional(_shown(tasks.TASK), 'expires_at'),
+        'Tasks': _optional(
+            _object(
+                tasks=_list(_optional(_shown(tasks.TASK, absent=tasks.FULL_ONLY), 'expires_at')),
+                first=_STRING,
+                next=_STRING,
+                schema=_STRING,
+            ),
+            'next',
+        ),
+        'NewTask': {
+            **_object(
+                type={'enum': [task_domain.IMPORT]},
+                input={
+                    **_object(
+                        import_from={'type': 'string', 'minLength': 1},
+                        import_from_format=_STRING,
+                        image_properties={'$ref': 'NewImage'},
+                    ),
+                    'additionalProperties': False,
+                },
+            ),
+            'additionalProperties': False,
+        },
         'ImportMethods': _object(
             **{
                 'import-methods': _object(
@@ -213,6 +239,11 @@ def _shown(schema: dict[str, Any], absent: tuple[str, ...] = ()) -> dict[str, An
     """Return the schema of a whole object, from that of one that clients can ask for."""
     properties = {name: kind for name, kind in schema['properties'].items() if name not in absent}
     return {'type': 'object', 'properties': properties, 'required': [*properties]}
+
+
+def _optional(schema: dict[str, Any], *names: str) -> dict[str, Any]:
+    required = [name for name in schema['required'] if name not in names]
+    return {**schema, 'required': required}
 
 
 def _object(**properties: Any) -> dict[str, Any]:

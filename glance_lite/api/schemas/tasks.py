@@ -17,7 +17,7 @@ TASK: dict[str, Any] = {
         'id': {'type': 'string', 'pattern': UUID, 'description': 'The id of the task.'},
         'type': {
             'type': 'string',
-            'enum': [domain.IMAGE_IMPORT, domain.LOCATION_IMPORT],
+            'enum': [*domain.TYPES],
             'description': 'What the task does.',
         },
         'status': {
@@ -47,3 +47,14 @@ TASK: dict[str, Any] = {
         'schema': {'type': 'string', 'readOnly': True},
     },
 }
+#: What lists leave out.
+FULL_ONLY = (
+    'input',
+    'result',
+    'message',
+    'image_id',
+    'request_id',
+    'user_id',
+    'progress',
+    'error',
+)

@@ -9,6 +9,7 @@ from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step
 from glance_lite.image_import.steps.download import Download
 from glance_lite.remote.http_source import HttpSource
+from glance_lite.remote.swift_source import SwiftSource
 from glance_lite.services import Services
 
 
@@ -17,7 +18,9 @@ def stage(services: Services, run: ImportRun) -> Step:
     conf = services.conf
     uri: str = run.task.plan['uri']
 
-    def open_source(should_stop: Callable[[], None]) -> HttpSource:
+    given: str = run.task.plan.get('source') or uri
+
+    def open_source(should_stop: Callable[[], None]) -> HttpSource | SwiftSource:
         source = HttpSource(
             services.url_filter,
             services.http_options,
@@ -25,6 +28,8 @@ def stage(services: Services, run: ImportRun) -> Step:
             max_bytes=conf.image_size_cap,
             should_stop=should_stop,
         )
+        if given != uri:
+            return SwiftSource(source, uri, given).open()
         return source.open()
 
     return Download(run, services.staging, open_source, conf.hashing_algorithm, conf.image_size_cap)

@@ -6,12 +6,11 @@ An attempt that begins after it finds the image active and only clears up (``con
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from glance_lite import exceptions
-from glance_lite.db import images
 from glance_lite.db.engine import Database, Session
-from glance_lite.domain import image as domain
 from glance_lite.image_import import publishing
 from glance_lite.image_import.publishing import Copies
 from glance_lite.image_import.run import ImportRun
@@ -22,43 +21,37 @@ from glance_lite.stores.registry import StoreRegistry
 class ActivateImage(Step):
     """Make the image active. Not undone: steps after it never raise."""
 
-    def __init__(self, run: ImportRun, db: Database, stores: StoreRegistry, copies: int) -> None:
-        """Expect ``copies`` results of ``copy-to-store``."""
+    def __init__(
+        self,
+        run: ImportRun,
+        db: Database,
+        stores: StoreRegistry,
+        copies: int,
+        permit: Callable[[], None],
+    ) -> None:
+        """Expect ``copies`` results of ``copy-to-store``; ``permit`` as of ``confirm-claim``."""
         super().__init__('activate-image', run, requires=Copies.names(copies))
         self._db, self._stores = db, stores
+        self._permit = permit
 
     def execute(self, image_facts: dict[str, Any], **copies: dict[str, Any]) -> None:
         """Publish the copies that succeeded.
 
-        :raises ImportFailed: none succeeded, or one is not there any more.
+        :raises ImportFailed: none succeeded, one is not there any more, or the image may not be
+            made any more.
         :raises ImportCancelled: the image was deleted meanwhile.
         """
         found = Copies(copies)
         found.require_whole(self._stores, image_facts['size'])
+        self._permit()
         columns = {
             name: image_facts[name]
             for name in ('size', 'checksum', 'os_hash_algo', 'os_hash_value')
         } | {'virtual_size': image_facts['finding']['virtual_size']}
 
         def work(session: Session) -> None:
-            if not images.update(
-                session,
-                self.run.image_id,
-                from_status=domain.IMPORTING,
-                held_by=self.run.task.task_id,
-                status=domain.ACTIVE,
-                **columns,
-            ):
+            subject = self.run.subject
+            if not subject.publish(session, columns, found.locations, found.failed_stores):
                 raise exceptions.ImportCancelled('The image is no longer held by this import.')
-            images.set_locations(session, self.run.image_id, found.locations)
-            images.set_properties(
-                session,
-                self.run.image_id,
-                {
-                    domain.IMPORTING_TO_STORES: None,
-                    domain.FAILED_IMPORT: found.failed_stores,
-                    domain.IMPORT_ERROR: None,
-                },
-            )
 
         publishing.publish(self._db, self.run, work)

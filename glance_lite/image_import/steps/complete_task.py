@@ -61,15 +61,23 @@ def complete(db: Database, run: ImportRun, time_to_live: datetime.timedelta) -> 
             run.task.task_id,
             task_domain.SUCCESS,
             time_to_live,
-            result={'image_id': run.image_id},
+            result=_result(run),
             progress=run.progress(),
             plan=run.final_plan(),
+            draft=None,
             message='',
             error=None,  # a retry of a plugin's own may have mended what went wrong
         )
 
     db.transact(work, done=run.lease.is_over)
     run.is_settled = True
+
+
+def _result(run: ImportRun) -> dict[str, str]:
+    result = {'image_id': run.image_id}
+    if task_domain.makes_image(run.task):
+        result['image_uuid'] = run.image_id  # as the first description of such tasks had it
+    return result
 
 
 def note_strays(session: Session, run: ImportRun, stores: list[str]) -> None:

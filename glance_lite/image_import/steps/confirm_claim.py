@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from oslo_log import log
 
 from glance_lite import exceptions
-from glance_lite.db import images
 from glance_lite.db.engine import Database
-from glance_lite.domain import image as domain
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step
 
@@ -25,18 +24,24 @@ class ConfirmClaim(Step):
 
     default_provides = ('image_id', 'image_before')
 
-    def __init__(self, run: ImportRun, db: Database) -> None:
+    def __init__(
+        self, run: ImportRun, db: Database, permit: Callable[[], None] = lambda: None
+    ) -> None:
+        """Call ``permit`` first, which raises where the image is not to be made."""
         super().__init__('confirm-claim', run)
         self._db = db
+        self._permit = permit
 
     def execute(self) -> tuple[str, dict[str, Any]]:
         """Return the image's id, and its formats and sizes as they are before any plugin.
 
         :raises ImportCancelled: the image is gone or no longer held by this import.
+        :raises ImportFailed: the image may not be made any more.
         """
+        self._permit()
         with self._db.reader() as session:
             try:
-                image = images.get_bare(session, self.run.image_id)
+                image = self.run.subject.read_bare(session)
             except exceptions.ImageNotFound:
                 raise exceptions.ImportCancelled('The image was deleted.') from None
         held = image.import_task_id == self.run.task.task_id
@@ -51,13 +56,7 @@ class ConfirmClaim(Step):
         try:
             with self._db.writer() as session:
                 self.run.guard(session)
-                images.update(
-                    session,
-                    self.run.image_id,
-                    from_status=domain.IMPORTING,
-                    held_by=self.run.task.task_id,
-                    **result[1],
-                )
+                self.run.subject.write(session, result[1])
         except Exception as error:
             self.run.give_way(error)
             LOG.exception('Import %s: the image keeps its new formats', self.run.task.task_id)

@@ -10,7 +10,6 @@ import os
 from typing import Any
 
 from glance_lite import image_data
-from glance_lite.db import images
 from glance_lite.db.engine import Database
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step, path_in
@@ -45,7 +44,7 @@ class MeasureData(Step):
             return staged_facts, path
         facts = self._measure(path, staged_facts['os_hash_algo'])
         with self._db.reader() as session:
-            image = images.get_bare(session, self.run.image_id)
+            image = self.run.subject.read_bare(session)
         self._rules.check(facts.finding, image.disk_format or 'raw')
         return facts.to_record(), path
 
