@@ -187,8 +187,8 @@ Statuses
 
 .. Written by python -m tests.contract; the tests see every status of these tables.
 
-Which statuses each call answers. What each of them means for a call is in ``GET /v2/openapi.json``; the bodies of
-errors, and their codes, are on the page :doc:`error-codes`.
+Which statuses each call answers. What each of them means for a call is in
+``GET /v2/openapi.json``; the bodies of errors, and their codes, are on the page :doc:`error-codes`.
 
 Every call but those for versions and health may answer one of these:
 
@@ -196,8 +196,8 @@ Every call but those for versions and health may answer one of these:
    :widths: 10 90
 """
 _TABLE = """
-Beside them a method that a path does not have is 405, a method that nothing has 501, and a fault of the service
-itself 500.
+Beside them a method that a path does not have is 405, a method that nothing has 501, and a fault of
+the service itself 500.
 
 .. list-table::
    :header-rows: 1

@@ -6,6 +6,7 @@ Clients see a pause, or 503 with ``Retry-After``, and every import ends as it wo
 
 import collections
 import contextlib
+import functools
 import hashlib
 import json
 import random
@@ -119,7 +120,7 @@ def check_end(found, count, images):
         assert image['os_hash_value'] == hashlib.sha512(data).hexdigest()
         assert found.sha512(image_id) == image['os_hash_value']
         # an image is active a moment before its task says so
-        wait_for(lambda: client.ended(image_id), 20, 'the end of the task')
+        wait_for(functools.partial(client.ended, image_id), 20, 'the end of the task')
         tasks = client.tasks(image_id)
         assert all(task['status'] == 'success' for task in tasks) and len(tasks) < 2, tasks
     listed = client.ask('GET', '/v2/images?limit=1000').json()['images']

@@ -25,7 +25,7 @@ def _list_of(schema: dict[str, Any]) -> dict[str, Any]:
 
 _LIST = (
     Parameter('limit', 'How many images a page has at most.', {'type': 'integer', 'minimum': 0}),
-    Parameter('marker', 'The id of the image after which the page begins.', {'$ref': 'Id'}),
+    Parameter('marker', 'The id of the image after which the page begins.', {'$ref': 'Marker'}),
     Parameter(
         'sort',
         'Keys with their directions, like ``name:asc,created_at:desc``.',

@@ -56,6 +56,8 @@ def components(image: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """
     return {
         'Id': {'type': 'string', 'format': 'uuid', 'pattern': images.UUID},
+        # an empty one asks for the first page
+        'Marker': {'anyOf': [{'$ref': 'Id'}, {'const': ''}]},
         'Anything': {'type': 'object'},
         'Error': _object(
             error=_object(

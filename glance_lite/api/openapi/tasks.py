@@ -18,7 +18,7 @@ OPERATIONS: Operations = {
             Parameter('status', 'Only tasks in this status.', {'enum': [*task_query.STATUSES]}),
             Parameter('type', 'Only tasks of this type.', {'enum': [*task.TYPES]}),
             Parameter('limit', 'So many at most.', {'type': 'integer', 'minimum': 0}),
-            Parameter('marker', 'Only tasks behind this one.', {'$ref': 'Id'}),
+            Parameter('marker', 'Only tasks behind this one.', {'$ref': 'Marker'}),
             Parameter('sort_key', 'Order by this.', {'enum': [*task_query.SORT_KEYS]}),
             Parameter('sort_dir', 'In this direction.', {'enum': ['asc', 'desc']}),
             Parameter('sort', 'Both in one, as status:asc,id:desc.', _STRING),
