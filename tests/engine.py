@@ -13,11 +13,13 @@ from oslo_config import cfg
 
 from glance_lite import image_data
 from glance_lite.conductor.conductor import ImportConductor
+from glance_lite.context import RequestContext
 from glance_lite.db import images, jobs, schema, staged, tasks
 from glance_lite.db.engine import Database
 from glance_lite.domain import image as image_domain
-from glance_lite.domain import import_request
+from glance_lite.domain import import_request, task_request
 from glance_lite.domain import task as task_domain
+from glance_lite.image_import import start
 from glance_lite.plugin.loader import PluginSet
 from glance_lite.policy import Policy
 from glance_lite.receiving import Receiving
@@ -26,6 +28,11 @@ from glance_lite.remote.url_filter import UrlFilter
 from glance_lite.services import Rules, Services
 from glance_lite.stores.registry import StoreRegistry
 from glance_lite.stores.staging import StagingArea, seal
+
+#: Who asks for tasks.
+CALLER = RequestContext(
+    user_id='u1', project_id='p1', roles=['member', 'reader'], request_id='req-1'
+)
 
 
 class Engine:
@@ -111,6 +118,14 @@ class Engine:
             area = self.services.staging.area_id if staged_here else None
             jobs.post(session, task_id, 'import', {}, area)
         return task_id
+
+    def post_task(self, uri: str, disk_format: str = 'raw', **properties: Any) -> str:
+        """Ask by a task for an image of what ``uri`` has; return the task's id."""
+        wanted = task_request.TaskRequest(uri, disk_format, properties)
+        image = image_domain.Image(str(uuid.uuid4()), owner='p1', **properties)
+        task_request.finish_image(image, wanted)
+        fetched = start.check_task_source(self.services, wanted)
+        return start.start_task(self.services, CALLER, image, wanted, fetched, ('fast',)).task_id
 
     def active(self, data: bytes | int = 100_000, **plan: Any) -> str:
         """Import an image and return its id."""

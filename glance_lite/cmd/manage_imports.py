@@ -228,7 +228,7 @@ def _details(details: Details, max_attempts: int) -> list[tuple[str, str]]:
     status = task.status + (', to be cancelled' if task.cancel_requested and job else '')
     fields = [
         ('import', task.task_id),
-        ('image', f'{task.image_id} ({details.image_status or "deleted"})'),
+        ('image', f'{task.image_id} ({details.image_status or _missing(task)})'),
         ('project', task.owner),
         ('user', task.user_id),
         ('request', task.request_id),
@@ -257,6 +257,13 @@ def _details(details: Details, max_attempts: int) -> list[tuple[str, str]]:
         fields += _error(task.error)
     fields.append(('next', details.next))
     return [(name, text.clean(value)) for name, value in fields if value]
+
+
+def _missing(task: task_domain.Task) -> str:
+    """Return why there is no image."""
+    if task_domain.makes_image(task) and task.status != task_domain.SUCCESS:
+        return 'not made' if task.status in task_domain.FINAL else 'to be made'
+    return 'deleted'
 
 
 def _stores(plan: dict[str, Any]) -> str:

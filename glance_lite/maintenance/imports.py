@@ -17,7 +17,8 @@ from glance_lite.context import RequestContext
 from glance_lite.db import images, import_status, staged, tasks
 from glance_lite.db.engine import Database, Session, utcnow
 from glance_lite.db.import_status import ConductorStatus, JobStatus
-from glance_lite.domain import import_request, text
+from glance_lite.domain import image as image_domain
+from glance_lite.domain import import_request, task_request, text
 from glance_lite.domain import task as task_domain
 from glance_lite.domain.task import Task
 from glance_lite.image_import import start
@@ -74,7 +75,10 @@ class Report:
 
 @dataclasses.dataclass(frozen=True)
 class Details:
-    """All about one import. ``image_status`` is None if the image was deleted."""
+    """All about one import.
+
+    ``image_status`` is None if the image was deleted, or is yet to be made.
+    """
 
     report: Report
     image_status: str | None
@@ -152,7 +156,8 @@ def describe(conf: cfg.ConfigOpts, db: Database, task: Task) -> Details:
 def retry(services: Services, beginning: str) -> Task:
     """Post the last import of an image again as it was, if it failed; return the new one.
 
-    Plugins are those of today, and so are the limits.
+    Plugins are those of today, and so are the limits. A task that makes its image makes it under
+    the id that it was to have.
 
     :raises Conflict: it has not failed, or cannot be repeated as it was.
     """
@@ -164,7 +169,7 @@ def retry(services: Services, beginning: str) -> Task:
         )
     if old.status != task_domain.FAILURE:
         raise exceptions.Conflict(f'The last import of image {old.image_id} has not failed.')
-    if 'import_req' not in old.input:
+    if old.type == task_domain.LOCATION_IMPORT:
         raise exceptions.Conflict('A location is not registered again from here.')
     uri = old.plan.get('uri')
     if uri is not None and is_masked(uri):
@@ -172,17 +177,41 @@ def retry(services: Services, beginning: str) -> Task:
             'The import cannot be repeated from here: the secrets of its URI were not kept. '
             'Its owner can send the request again.'
         )
+    for store_id in old.plan['stores']:
+        services.stores.get(store_id)
+    caller = RequestContext.from_record({**old.caller, 'request_id': None})
+    if task_domain.makes_image(old):
+        return _retry_task(services, caller, old)
+    return _retry_import(services, caller, old)
+
+
+def _retry_import(services: Services, caller: RequestContext, old: Task) -> Task:
+    """Fill the image, which is there, in the same way."""
+    assert old.image_id is not None
     body = old.input['import_req']
     wanted = import_request.parse(body, services.conf.enabled_import_methods)
-    stores = tuple(old.plan['stores'])
-    for store_id in stores:
-        services.stores.get(store_id)
     with services.db.reader() as session:
         image = images.get(session, old.image_id)
         start.require_importable(session, image, wanted)
     start.check_source(services, wanted)
-    caller = RequestContext.from_record({**old.caller, 'request_id': None})
-    return start.start_import(services, caller, image, wanted, stores, body)
+    return start.start_import(services, caller, image, wanted, tuple(old.plan['stores']), body)
+
+
+def _retry_task(services: Services, caller: RequestContext, old: Task) -> Task:
+    """Make the same image; rights and quotas of its owner are asked by the import itself."""
+    assert old.image_id is not None
+    with services.db.reader() as session:
+        if images.is_taken(session, old.image_id):
+            raise exceptions.Conflict(
+                f'Image {old.image_id} was made and deleted since. Its owner can send the request '
+                'again.'
+            )
+    wanted = task_request.TaskRequest(
+        old.plan['source'], old.input['import_from_format'], old.input['image_properties']
+    )
+    image = image_domain.from_draft(old.image_id, old.plan['image'])
+    uri = start.check_task_source(services, wanted)
+    return start.start_task(services, caller, image, wanted, uri, tuple(old.plan['stores']))
 
 
 def cancel(db: Database, task: Task) -> None:
@@ -240,7 +269,7 @@ def details_document(details: Details) -> dict[str, Any]:
 
 
 def _uri(task: Task) -> str | None:
-    uri = task.plan.get('uri')
+    uri = task.plan.get('source') or task.plan.get('uri')  # as its owner gave it
     return None if uri is None else mask_url(uri)
 
 

@@ -15,6 +15,7 @@ from glance_lite.domain import image as domain
 from glance_lite.image_import import start
 from glance_lite.testing.stores import put
 from tests.engine import Engine
+from tests.origin import Origin
 
 #: Sources are on this host, and are asked once.
 LOCAL = (
@@ -267,7 +268,54 @@ def test_what_did_not_fail_or_cannot_be_repeated_is_refused(engine, operator):
     assert 'No image found' in operator.fails('imports', 'retry', gone)
 
 
+def test_a_failed_task_is_asked_again_for_the_same_image(engine, operator):
+    with Origin.serving() as origin:
+        task_id = engine.post_task(origin.url + '/0.raw', name='mine', tags=['lamp'])
+        image_id = engine.task(task_id).image_id
+        assert f'image           {image_id} (to be made)' in operator.ok('imports', 'show', task_id)
+        engine.conductor().run_pending()
+        assert f'image           {image_id} (not made)' in operator.ok('imports', 'show', task_id)
+        assert task_id in operator.ok('imports', 'list', '--status', 'failure')
+        origin.publish(b'x' * 1000)
+        out = operator.ok('imports', 'retry', task_id)
+        again = out.split()[1]
+        old, new = engine.task(task_id), engine.task(again)
+        assert (new.plan, new.input, new.owner, new.image_id) == (
+            old.plan,
+            old.input,
+            old.owner,
+            image_id,
+        )
+        assert 'is not finished' in operator.fails('imports', 'retry', task_id)
+        engine.conductor().run_pending()
+    assert engine.task(again).status == 'success'
+    image = engine.image(image_id)
+    assert (image.status, image.name, image.tags, image.size) == ('active', 'mine', ['lamp'], 1000)
+    assert 'has not failed' in operator.fails('imports', 'retry', image_id)
+    assert operator.document('imports', 'show', again)['image_status'] == 'active'
+
+
+def test_what_of_tasks_cannot_be_repeated_is_refused(engine, operator):
+    secret = engine.post_task(f'http://user:sesame@{NOBODY}/disk')
+    gone = engine.post_task(f'http://{NOBODY}/disk')
+    for _ in range(2):
+        engine.conductor().run_pending()
+    assert 'secrets of its URI were not kept' in operator.fails('imports', 'retry', secret)
+    image_id = engine.task(gone).image_id
+    with engine.db.writer() as session:
+        images.insert(session, domain.Image(image_id))
+        images.delete(session, image_id, [domain.QUEUED])
+    assert 'was made and deleted since' in operator.fails('imports', 'retry', gone)
+
+
 # cancel
+
+
+def test_a_cancelled_task_is_asked_to_end(engine, operator):
+    task_id = engine.post_task(f'http://{NOBODY}/disk')
+    assert operator.run('imports', 'cancel', task_id, '--wait', '0')[0] == 1
+    engine.conductor().run_pending()
+    assert engine.task(task_id).error['code'] == 'cancelled'
 
 
 def test_a_cancelled_import_is_asked_to_end(engine, operator):

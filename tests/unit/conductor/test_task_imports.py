@@ -12,11 +12,9 @@ import pytest
 from taskflow import task
 
 from glance_lite import exceptions
-from glance_lite.context import RequestContext
 from glance_lite.db import image_list, images, models, ownership, removals, tasks
 from glance_lite.domain import image as domain
-from glance_lite.domain import image_query, task_request
-from glance_lite.image_import import start
+from glance_lite.domain import image_query
 from glance_lite.image_import.steps.activate_image import ActivateImage
 from glance_lite.plugin.loader import PluginSet
 from tests.engine import Engine
@@ -26,9 +24,6 @@ CLEAN = {'jobs': 0, 'flows': 0, 'fast': [], 'cold': [], 'staging': []}
 OPTIONS = (
     '[import_filtering_opts]\npermitted_networks = 127.0.0.0/8\nallowed_ports =\n'
     '[web_download]\nretries = 0\n'
-)
-CALLER = RequestContext(
-    user_id='u1', project_id='p1', roles=['member', 'reader'], request_id='req-1'
 )
 
 
@@ -40,13 +35,7 @@ class World(Engine):
     def post_task(self, path: str = '/disk', disk_format: str = 'raw', **properties: Any) -> str:
         """Ask for an image of what the source has at ``path``; return the task's id."""
         uri = path if '://' in path else self.origin.url + path
-        wanted = task_request.TaskRequest(uri, disk_format, properties)
-        image = domain.Image('', owner='p1', **properties)
-        image.image_id = '12345678-1234-4234-8234-' + hashlib.md5(uri.encode()).hexdigest()[:12]
-        task_request.finish_image(image, wanted)
-        fetched = start.check_task_source(self.services, wanted)
-        made = start.start_task(self.services, CALLER, image, wanted, fetched, ('fast',))
-        return made.task_id
+        return super().post_task(uri, disk_format, **properties)
 
     def listed(self) -> list[domain.Image]:
         """Return what an administrator finds in the list of images."""
