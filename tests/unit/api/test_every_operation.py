@@ -25,6 +25,7 @@ PLACES = {
     'value': 'lts',
     'name': 'image',
     'store_id': 'fast',
+    'task_id': str(uuid.uuid4()),
 }
 
 
