@@ -22,6 +22,7 @@ from glance_lite.remote.options import HttpOptions
 from glance_lite.remote.url_filter import UrlFilter
 from glance_lite.stores.registry import StoreRegistry
 from glance_lite.stores.staging import StagingArea
+from glance_lite.watching import TaskWatch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +53,10 @@ class Services:
     announcer: Announcer = dataclasses.field(default_factory=Announcer)
     meter: Meter = dataclasses.field(default_factory=Meter)
     notifier: Notifier = dataclasses.field(default_factory=Notifier)
+    watch: TaskWatch = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.watch = TaskWatch(self.db)
 
     @property
     def conf(self) -> cfg.ConfigOpts:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime
 import functools
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +16,8 @@ from glance_lite.db import models
 from glance_lite.db.engine import Session, now_ms, utc_in, utcnow
 from glance_lite.domain import task as domain
 
+#: Ids in one statement.
+_AT_ONCE = 500
 _JSON = ('input', 'plan', 'caller', 'result', 'error', 'draft', 'progress')
 _PLAIN = (
     'type',
@@ -49,6 +51,18 @@ def get_draft(session: Session, task_id: str) -> dict[str, Any] | None:
     """Return what the image is to be that a task makes; None while it is as planned."""
     draft = session.scalar(_DRAFT, {'this_id': task_id})
     return None if draft is None else dict(json.loads(draft))
+
+
+def list_statuses(session: Session, task_ids: Iterable[str]) -> dict[str, str]:
+    """Return the statuses of those of these tasks that are there."""
+    table = models.tasks.c
+    found: dict[str, str] = {}
+    wanted = list(task_ids)
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = wanted[start : start + _AT_ONCE]
+        rows = session.execute(sa.select(table.id, table.status).where(table.id.in_(some)))
+        found |= {row.id: row.status for row in rows}
+    return found
 
 
 def list_for_image(session: Session, image_id: str) -> list[domain.Task]:

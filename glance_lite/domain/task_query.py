@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a listing of tasks asks for: filters, order, page."""
+"""What a request for tasks asks for: filters, order, page, and for how long it waits."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable
 
 from glance_lite import exceptions
@@ -12,6 +13,9 @@ from glance_lite.domain import task as domain
 
 SORT_KEYS = ('id', 'type', 'status', 'created_at', 'updated_at')
 STATUSES = (domain.PENDING, domain.PROCESSING, domain.SUCCESS, domain.FAILURE)
+#: Proxies drop what is silent for longer.
+MOST_WAIT_SECONDS = 60
+_SECONDS = re.compile(r'[0-9]{1,9}')
 _SINGLE = ('limit', 'marker', 'sort', 'status', 'type')
 
 
@@ -58,6 +62,17 @@ def parse(params: Iterable[tuple[str, str]], default_limit: int, max_limit: int)
 
 
 _PARAMETERS = ('status', 'type', 'sort_key', 'sort_dir', 'sort', 'limit', 'marker')
+
+
+def parse_wait(params: Iterable[tuple[str, str]]) -> int:
+    """Return for how many seconds an answer may wait for a change; 0 if nothing is said.
+
+    :raises InvalidRequest: it is no whole number that may be waited.
+    """
+    given = dict(params).get('wait', '0')
+    if not _SECONDS.fullmatch(given) or int(given) > MOST_WAIT_SECONDS:
+        raise _wrong('wait', f'must be a whole number of seconds from 0 to {MOST_WAIT_SECONDS}')
+    return int(given)
 
 
 def _wrong(name: str, rule: str) -> exceptions.InvalidRequest:

@@ -89,6 +89,8 @@ class Answer:
 
     ``body`` is complete unless ``stream`` is set, whose parts then follow it. ``extent`` is the
     (descriptor, offset, length in bytes) of a part of a regular file.
+    ``park`` means that ``stream`` is to be read, by :func:`finish`, only when the function that is
+    given to it has been called: an extension of WSGI, an attribute of the application's iterable.
     ``close`` belongs to the application's iterable and is called once, in a native thread.
     """
 
@@ -98,6 +100,7 @@ class Answer:
     stream: Iterator[bytes] | None = None
     extent: tuple[int, int, int] | None = None
     close: Callable[[], None] | None = None
+    park: Callable[[Callable[[], None]], None] | None = None
 
     @property
     def code(self) -> int:
@@ -148,6 +151,18 @@ def call_application(application: WSGIApplication, environ: dict[str, Any]) -> A
     return answer
 
 
+def finish(answer: Answer) -> Answer:
+    """Return a parked answer with its body."""
+    assert answer.stream is not None
+    try:
+        return Answer(answer.status, answer.headers, answer.body + b''.join(answer.stream))
+    except Exception:
+        LOG.exception('The application failed after it was parked')
+        return plain('500 Internal Server Error', 'The service failed to answer.')
+    finally:
+        close_quietly(answer.close)
+
+
 class _Call:
     """The ``start_response`` side of one call."""
 
@@ -177,6 +192,9 @@ class _Call:
     def answer(self, result: Iterable[bytes]) -> Answer:
         """Describe the result: joined when it is small, else as a file or a stream."""
         close = getattr(result, 'close', None)
+        park = getattr(result, 'park', None)
+        if park is not None and self._started:
+            return Answer(*self._started, stream=iter(result), close=close, park=park)
         small = isinstance(result, list | tuple) or self._is_small()
         if isinstance(result, FileWrapper) and self._started and not small:
             extent = result.extent()

@@ -29,8 +29,10 @@ class Bridge:
         self.downloads = ThreadPoolExecutor(options.download_threads, 'download')
         self._free_bodies = options.body_threads + options.body_backlog
         self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._done: collections.deque[tuple[event.Event, Future[Any]]] = collections.deque()
+        self._done: collections.deque[tuple[event.Event, Future[Any] | None]] = collections.deque()
         self._running = 0
+        self._parked: set[event.Event] = set()
+        self._parks = True
         self._waker = eventlet.spawn(self._wake)
 
     def take_body_place(self) -> bool:
@@ -59,13 +61,42 @@ class Bridge:
         finally:
             self._running -= 1
 
+    def park(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        """Return when the function that ``begin`` is given was called, in whatever thread.
+
+        No thread is held until then. Returns at once after :meth:`release_parked`.
+        """
+        done = event.Event()
+
+        def wake() -> None:
+            if done in self._parked:
+                self._done.append((done, None))
+                os.eventfd_write(self._descriptor, 1)
+
+        if self._parks:
+            self._parked.add(done)
+        begin(wake)
+        try:
+            if self._parks:
+                done.wait()
+        finally:
+            self._parked.discard(done)
+
+    def release_parked(self) -> None:
+        """Let those who are parked go on, and let nobody park any more."""
+        self._parks = False
+        for done in self._parked:
+            if not done.ready():
+                done.send(None)
+
     def _wake(self) -> None:
         while True:
             hubs.trampoline(self._descriptor, read=True)
             os.eventfd_read(self._descriptor)
             while self._done:
                 done, future = self._done.popleft()
-                done.send(future)
+                if not done.ready():
+                    done.send(future)
 
     def close(self) -> None:
         """Let the threads end; one that is stuck in the application is not waited for."""

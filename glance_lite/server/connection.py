@@ -180,6 +180,10 @@ class Connection:
             answer = bridge.run(
                 bridge.requests, answers.call_application, self._server.application, environ
             )
+        if answer.park:
+            bridge = self._server.bridge
+            bridge.park(answer.park)
+            answer = bridge.run(bridge.requests, answers.finish, answer)
         self._send(answer, keep)
         if not self.close_connection and self._unread_bytes:
             self._drain(self._unread_bytes)

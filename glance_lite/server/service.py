@@ -75,7 +75,7 @@ class Server:
     def serve(self, stop: Readable | None = None) -> None:
         """Accept and answer until :meth:`stop`, or until ``stop`` becomes readable; then:
 
-        1. the listening socket and the idle connections are closed;
+        1. the listening socket and the idle connections are closed, and parked answers finished;
         2. running requests get ``graceful_shutdown_timeout_seconds`` to finish;
         3. what still runs then loses its connection.
 
@@ -157,6 +157,7 @@ class Server:
         eventlet.sleep(0)
         for connection in list(self._idle):
             connection.hang_up()
+        self.bridge.release_parked()
         self._wait_for_connections(self.options.graceful_shutdown_timeout_seconds)
         if self._connections:
             LOG.warning('Cutting %d requests that outlived the stop', len(self._connections))

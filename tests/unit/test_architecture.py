@@ -24,7 +24,7 @@ FLOORS = [
         'notifications',
     },
     {'db', 'image_data'},
-    {'jobs', 'receiving', 'removing', 'exporting', 'creating'},
+    {'jobs', 'receiving', 'removing', 'exporting', 'creating', 'watching'},
     {'services'},
     {'image_import'},
     {'api', 'conductor'},

@@ -737,6 +737,62 @@ def test_stop_closes_idle_connections_and_finishes_running_requests(serve):
     assert not connect.thread.is_alive()
 
 
+class Parked:
+    """An application whose answers wait until somebody opens the gate."""
+
+    def __init__(self):
+        self.wakers = []
+        self.came = threading.Semaphore(0)
+
+    def __call__(self, environ, start_response):
+        start_response('200 OK', [('Content-Type', 'text/plain')])
+        return [b'at once'] if environ['PATH_INFO'] == '/now' else Body(self)
+
+    def wait_for(self, count):
+        for _ in range(count):
+            assert self.came.acquire(timeout=PATIENCE_SECONDS)
+
+
+class Body:
+    def __init__(self, app):
+        self.app = app
+
+    def park(self, wake):
+        self.app.wakers.append(wake)
+        self.app.came.release()
+
+    def __iter__(self):
+        yield b'later'
+
+
+def test_a_parked_answer_holds_no_thread(serve):
+    app = Parked()
+    connect = serve(app, request_threads=1)
+    waiting = [connect().send('GET /later HTTP/1.1\nHost: x\n\n') for _ in range(40)]
+    app.wait_for(40)
+    assert connect().get('/now')[2] == b'at once'
+    app.wakers[7]()
+    status, headers, body = waiting[7].answer()
+    assert (status, headers['content-length'], body) == (200, '5', b'later')
+    for wake in app.wakers:  # twice for one of them, which does no harm
+        wake()
+    del waiting[7]
+    assert all(client.answer()[2] == b'later' for client in waiting)
+    assert waiting[0].get('/now')[2] == b'at once'
+
+
+def test_stop_finishes_parked_answers_at_once(serve):
+    app = Parked()
+    connect = serve(app, graceful_shutdown_timeout_seconds=PATIENCE_SECONDS * 6)
+    client = connect().send('GET /later HTTP/1.1\nHost: x\n\n')
+    app.wait_for(1)
+    connect.server.stop()
+    assert client.answer()[2] == b'later'
+    connect.thread.join(PATIENCE_SECONDS)
+    assert not connect.thread.is_alive()
+    app.wakers[0]()  # too late, and nobody minds
+
+
 def test_stop_cuts_what_outlives_the_graceful_timeout(serve):
     connect = serve(digest, graceful_shutdown_timeout_seconds=0.05)
     client = connect().send(f'{PUT}Content-Length: 100000\n\nabc')

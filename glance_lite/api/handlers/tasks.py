@@ -11,7 +11,7 @@ import urllib.parse
 from typing import Any
 
 from glance_lite import creating, exceptions
-from glance_lite.api import attributes, views
+from glance_lite.api import attributes, views, waiting
 from glance_lite.api.wsgi import Reply, Request
 from glance_lite.db import task_list, tasks
 from glance_lite.db.engine import Session
@@ -50,9 +50,13 @@ def create_task(request: Request) -> Reply:
 
 
 def get_task(request: Request) -> Reply:
-    """``GET /v2/tasks/{task_id}``: show a task."""
-    task = request.services.db.read(lambda session: _load(request, session, 'get_task'))
-    return Reply(data=views.task(task))
+    """``GET /v2/tasks/{task_id}``: show a task, with ``?wait=N`` when its status changes."""
+
+    def look() -> tuple[Any, list[Task]]:
+        task = request.services.db.read(lambda session: _load(request, session, 'get_task'))
+        return views.task(task), [task]
+
+    return waiting.reply(request, look)
 
 
 def list_tasks(request: Request) -> Reply:

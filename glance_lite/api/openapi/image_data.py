@@ -6,6 +6,7 @@ from __future__ import annotations
 from glance_lite.api.openapi.model import (
     JSON,
     OCTETS,
+    WAIT,
     Answer,
     Body,
     Operation,
@@ -76,6 +77,6 @@ OPERATIONS: Operations = {
         {409: 'No import of the image runs.'},
     ),
     ('GET', '/v2/images/{image_id}/tasks'): Operation(
-        {200: Answer('The tasks, the oldest first.', 'ImageTasks')}
+        {200: Answer('The tasks, the oldest first.', 'ImageTasks')}, parameters=(WAIT,)
     ),
 }

@@ -6,6 +6,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from glance_lite.domain import task_query
+
 JSON = 'application/json'
 OCTETS = 'application/octet-stream'
 
@@ -50,6 +52,13 @@ class Parameter:
     schema: dict[str, Any]
     place: str = 'query'
     explode: bool = False
+
+
+WAIT = Parameter(
+    'wait',
+    'Answer when the status of an unfinished task changes, or after so many seconds.',
+    {'type': 'integer', 'minimum': 0, 'maximum': task_query.MOST_WAIT_SECONDS, 'default': 0},
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,15 @@
 
 from __future__ import annotations
 
-from glance_lite.api.openapi.model import JSON, Answer, Body, Operation, Operations, Parameter
+from glance_lite.api.openapi.model import (
+    JSON,
+    WAIT,
+    Answer,
+    Body,
+    Operation,
+    Operations,
+    Parameter,
+)
 from glance_lite.domain import task, task_query
 
 _NO_TASK = 'There is no such task that the caller can see.'
@@ -43,7 +51,9 @@ OPERATIONS: Operations = {
         ),
     ),
     ('GET', '/v2/tasks/{task_id}'): Operation(
-        {200: Answer('The task.', 'Task')}, {403: _CLOSED, 404: _NO_TASK}
+        {200: Answer('The task.', 'Task')},
+        {403: _CLOSED, 404: _NO_TASK},
+        parameters=(WAIT,),
     ),
     ('POST', '/v2/tasks/{task_id}/actions/cancel'): Operation(
         {202: Answer('The task is being undone.', headers=('Location',))},
