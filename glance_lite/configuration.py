@@ -27,6 +27,7 @@ from glance_lite import __version__, exceptions, notifications
 from glance_lite.conf import opts
 from glance_lite.db import engine
 from glance_lite.image_import.plugins import inject_image_metadata
+from glance_lite.plugin import settings as plugin_settings
 from glance_lite.stores import filesystem, registry, staging
 
 LOG = log.getLogger(__name__)
@@ -105,7 +106,12 @@ def list_api_opts() -> list[tuple[str, list[cfg.Opt]]]:
 
 def list_import_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Return what ``etc/glance-image-import.conf.sample`` shows, for the sample generator."""
-    return [*opts.list_import_opts(), *inject_image_metadata.InjectImageMetadata.list_opts()]
+    settings = (f'{plugin_settings.PREFIX}NAME', plugin_settings.OPTS)
+    return [
+        *opts.list_import_opts(),
+        settings,
+        *inject_image_metadata.InjectImageMetadata.list_opts(),
+    ]
 
 
 def set_sample_defaults() -> None:
@@ -248,7 +254,9 @@ def find_unknown(conf: cfg.ConfigOpts) -> list[str]:
         sections: dict[str, dict[str, list[str]]] = {}
         cfg.ConfigParser(path, sections).parse()
         for section, values in sections.items():
-            if section in _OTHERS_GROUPS or section.startswith('import_plugin:'):
+            if section in _OTHERS_GROUPS or (
+                section.startswith(plugin_settings.PREFIX) and section not in known
+            ):
                 continue
             where = os.path.basename(path)
             if section not in known:

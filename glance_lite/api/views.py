@@ -94,6 +94,7 @@ def image_task(task: Task) -> dict[str, Any]:
         'result': task.result,
         'message': task.message,
         'progress': task.progress,
+        'receipts': task.receipts or [],
         'error': _error(task.error),
     }
 
@@ -130,6 +131,7 @@ def task(item: Task) -> dict[str, Any]:
         'request_id': item.request_id,
         'user_id': item.user_id,
         'progress': item.progress,
+        'receipts': item.receipts or [],
         'error': _error(item.error),
     }
 

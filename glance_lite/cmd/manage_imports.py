@@ -253,6 +253,7 @@ def _details(details: Details, max_attempts: int) -> list[tuple[str, str]]:
         data = details.staged
         size = data.facts.get('size')
         fields.append(('staged file', f'{data.file_name}, {text.size(size or 0)}'))
+    fields += _receipts(task)
     if task.error is not None:
         fields += _error(task.error)
     fields.append(('next', details.next))
@@ -283,6 +284,19 @@ def _phases(progress: dict[str, Any]) -> list[tuple[str, str]]:
             + (f', {text.size(done["bytes_done"])}' if done.get('bytes_done') else ''),
         )
         for number, done in enumerate(progress.get('phases') or ())
+    ]
+
+
+def _receipts(task: task_domain.Task) -> list[tuple[str, str]]:
+    """Return what each plugin did."""
+    return [
+        (
+            'receipts' if number == 0 else '',
+            f'{receipt["plugin"]} {receipt["version"] or ""}'.rstrip()
+            + f': {receipt["outcome"]}, {text.span(receipt["seconds"])}'
+            + (f'; {receipt["note"]}' if receipt['note'] else ''),
+        )
+        for number, receipt in enumerate(task.receipts or ())
     ]
 
 

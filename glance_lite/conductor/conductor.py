@@ -182,6 +182,8 @@ class ImportConductor(impl_nonblocking.NonBlockingConductor):
 
     def _patience(self, run: ImportRun) -> float:
         """Return for how many seconds an import may stand still where it is."""
+        if run.plugin_overdue != float('-inf'):
+            return float('inf')  # the plugin has a timeout of its own
         limits = self._services.conf['import']
         return float(limits.plugin_timeout if run.plugin else limits.idle_timeout)
 

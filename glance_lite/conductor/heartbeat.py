@@ -11,6 +11,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from oslo_log import log
 
@@ -25,6 +26,8 @@ LOG = log.getLogger(__name__)
 BEAT_SECONDS = 1.0
 #: Seconds after which a step that was asked to end, and goes on, is left alone.
 DEAF_SECONDS = 0.5
+#: Seconds over its ``timeout`` in which a plugin may notice by itself that it is to end.
+OVERDUE_SECONDS = 2.0
 #: Seconds that an import may then take to be undone.
 UNDO_SECONDS = 60.0
 
@@ -123,7 +126,7 @@ class Heartbeat:
         held = {
             run.task.task_id
             for run in runs
-            if jobs.renew(session, run.task.task_id, run.lease.gen, self._lease_ms, run.progress())
+            if jobs.renew(session, run.task.task_id, run.lease.gen, self._lease_ms, _live(run))
         }
         return held, tasks.list_cancelled(session, [run.task.task_id for run in runs])
 
@@ -139,6 +142,8 @@ class Heartbeat:
                     'stalled', f'The import stood still for more than {patience:.0f} seconds.'
                 )
             )
+        if run.plugin_overdue > OVERDUE_SECONDS:
+            run.stop(run.plugin_late())
         if run.stop_asked_at is None:
             return
         heard = run.stop_heard_at
@@ -170,6 +175,11 @@ class Heartbeat:
         if any(run.stop_asked_at and not run.stop_heard_at for run in self.runs):
             return min(self._period, DEAF_SECONDS / 2)
         return self._period
+
+
+def _live(run: ImportRun) -> dict[str, Any]:
+    """Return what is told of a running import: its progress, and what its plugins have done."""
+    return run.progress() | {'receipts': list(run.receipts.values())}
 
 
 class _Watched:

@@ -14,7 +14,6 @@ An image of which copies were to be made is active, whatever fails, and stays as
 from __future__ import annotations
 
 import os
-import re
 from typing import Any
 
 from oslo_log import log
@@ -30,17 +29,13 @@ from glance_lite.image_import import located, publishing
 from glance_lite.image_import.flow import time_to_live
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.steps.complete_task import complete, note_strays
+from glance_lite.image_import.wording import safe
 from glance_lite.inspection import FormatRules
 from glance_lite.remote.urls import mask_url
 from glance_lite.services import Services
 from glance_lite.stores import files
 
 LOG = log.getLogger(__name__)
-
-_URL = re.compile(r'https?://[^\s\'"<>]+')
-_PATH = re.compile(r'(?<![\w.:/])(?:file://)?/(?:[\w.@+~-]+/)+[\w.@+~-]*')
-#: Characters of a plugin's message that are shown at most.
-_MESSAGE_LENGTH = 500
 
 
 def explain(
@@ -93,13 +88,6 @@ def _with_source(message: str, run: ImportRun) -> str:
 #: Errors that are no plugin's fault, wherever they come.
 _NOT_OF_PLUGINS = ('cancelled', 'deadline_exceeded')
 _VERB = {True: 'refused the image', False: 'failed'}
-
-
-def safe(text: str) -> str:
-    """Return a message without host paths and URL credentials, on one line, not too long."""
-    text = _URL.sub(lambda match: mask_url(match.group()), ' '.join(text.split()))
-    text = _PATH.sub(lambda match: os.path.basename(match.group().rstrip('/')) or 'a file', text)
-    return text if len(text) <= _MESSAGE_LENGTH else text[: _MESSAGE_LENGTH - 3] + '...'
 
 
 def settle_success(services: Services, run: ImportRun) -> None:
@@ -185,6 +173,7 @@ def settle_failure(services: Services, run: ImportRun) -> None:
             message=error['message'],
             error=error,
             progress=run.progress(),
+            receipts=list(run.receipts.values()),
             plan=run.final_plan(),
             draft=None,
         )

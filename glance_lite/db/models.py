@@ -189,6 +189,7 @@ tasks = sa.Table(
     sa.Column('error', TEXT),
     sa.Column('draft', TEXT),
     sa.Column('progress', TEXT),
+    sa.Column('receipts', TEXT),
     sa.Column('attempts', sa.Integer(), nullable=False),
     sa.Column('cancel_requested', sa.Boolean(), nullable=False),
     sa.Column('deadline_ms', sa.BigInteger()),

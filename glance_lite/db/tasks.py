@@ -18,7 +18,7 @@ from glance_lite.domain import task as domain
 
 #: Ids in one statement.
 _AT_ONCE = 500
-_JSON = ('input', 'plan', 'caller', 'result', 'error', 'draft', 'progress')
+_JSON = ('input', 'plan', 'caller', 'result', 'error', 'draft', 'progress', 'receipts')
 _PLAIN = (
     'type',
     'status',
@@ -252,7 +252,9 @@ def _from_row(row: Any) -> domain.Task:
         text = getattr(row, name)
         values[name] = json.loads(text) if text is not None else None
     if values['progress'] is None and row.live is not None:
-        values['progress'] = json.loads(row.live)
+        live = json.loads(row.live)
+        receipts = live.pop('receipts', None)
+        values |= {'progress': live, 'receipts': values['receipts'] or receipts}
     if row.ahead is not None and values['progress'] is None:
         values['progress'] = domain.waiting(row.ahead + 1)
     return domain.Task(task_id=row.id, **values)

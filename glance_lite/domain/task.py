@@ -31,6 +31,9 @@ class Task:
     ``validation`` (the hash to expect, or None). ``caller`` is the identity without a token.
     ``progress`` and ``error`` are shown to the owner.
 
+    ``receipts`` tells what each import plugin did: ``plugin``, ``distribution``, ``version``,
+    ``outcome``, ``seconds`` and ``note``, in the order in which they ran.
+
     A task of the type :data:`IMPORT` has in its plan ``source`` (the URL as given) and ``image``:
     what the image is to be, under the id ``image_id``, which nobody is told before it is there.
     ``draft`` is that image as plugins have changed it; None while it is as planned.
@@ -51,6 +54,7 @@ class Task:
     error: dict[str, Any] | None = None
     draft: dict[str, Any] | None = None
     progress: dict[str, Any] | None = None
+    receipts: list[dict[str, Any]] | None = None
     attempts: int = 0
     cancel_requested: bool = False
     deadline_ms: int | None = None

@@ -30,7 +30,13 @@ from glance_lite.domain import image as image_domain
 from glance_lite.domain import import_request
 from glance_lite.domain import task as task_domain
 from glance_lite.domain.task import Task
-from glance_lite.image_import import location_flow, methods, publishing, surface
+from glance_lite.image_import import (
+    location_flow,
+    methods,
+    plugin_guard,
+    publishing,
+    surface,
+)
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step
 from glance_lite.image_import.steps.activate_image import ActivateImage
@@ -138,6 +144,7 @@ def _add_plugins(flow: linear_flow.Flow, services: Services, run: ImportRun) -> 
     plugin_of: dict[str, str] = {}
     position = 0
     for built in services.plugins.build(run.task.plan['plugins'], _arguments(services, run)):
+        plugin_guard.guard(run, services.db, built)
         flow.add(built.flow)
         plugin_of.update(dict.fromkeys(built.atom_names, built.name))
         if 'file_path' in built.flow.provides:

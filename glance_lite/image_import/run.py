@@ -37,6 +37,12 @@ class ImportRun:
         self.plugin: str | None = None
         self.bytes_done = 0
         self.bytes_total: int | None = None
+        #: Where the data is that the next plugin gets; empty before there is any.
+        self.data_path = ''
+        #: What plugins did, by their names in the order in which they ran.
+        self.receipts: dict[str, dict[str, Any]] = {
+            receipt['plugin']: receipt for receipt in task.receipts or ()
+        }
         #: Grows with each sign of life that moves no bytes.
         self.activity = 0
         #: Why the import fails, as the owner reads it; None while all is well.
@@ -52,6 +58,7 @@ class ImportRun:
         self.stop_heard_at = None if task.error is None else time.monotonic()
         self._phases: list[dict[str, Any]] = []
         self._entered_at = time.monotonic()
+        self._plugin_limit: tuple[str, float] | None = None
         self._ends_at = None if seconds_left is None else time.monotonic() + seconds_left
 
     def enter(self, phase: str, plugin: str | None = None) -> None:
@@ -86,9 +93,27 @@ class ImportRun:
         self.lease.check()
         if self.is_late:
             self.stop(late())
+        if self.stop_reason is None and self.plugin_overdue > 0:
+            raise self.plugin_late()
         if self.stop_reason is not None:
             self.stop_heard_at = self.stop_heard_at or time.monotonic()
             raise self.stop_reason
+
+    def limit_plugin(self, name: str, ends_at: float | None) -> None:
+        """Let a plugin work until then, by the monotonic clock; None once it has ended."""
+        self._plugin_limit = None if ends_at is None else (name, ends_at)
+
+    @property
+    def plugin_overdue(self) -> float:
+        """Seconds since a plugin should have ended; negative while it may go on."""
+        limit = self._plugin_limit
+        return float('-inf') if limit is None else time.monotonic() - limit[1]
+
+    def plugin_late(self) -> exceptions.ImportFailed:
+        """Return the error of a plugin that takes longer than its ``timeout``."""
+        return exceptions.ImportFailed(
+            'stalled', 'The plugin took longer than the service permits it.'
+        )
 
     @property
     def is_late(self) -> bool:

@@ -32,12 +32,17 @@ def uri_of(path: str) -> str:
     return 'file://' + path
 
 
+def path_of(uri: str) -> str:
+    """Return the path of a ``file://`` URI, or of a bare path."""
+    return uri.removeprefix('file://')
+
+
 def path_in(staging: StagingArea, uri: str) -> str:
     """Return the path of a ``file://`` URI, or of a bare path.
 
     :raises ValueError: it does not lie in the staging area.
     """
-    path = uri[len('file://') :] if uri.startswith('file://') else uri
+    path = path_of(uri)
     if not staging.contains(path):
         raise ValueError('the file does not lie in the staging area')
     return path

@@ -65,6 +65,7 @@ class ImageChanges:
     :param file_path: path of new data, in place of the staged data, made at
         :meth:`StagedData.new_path`. Only for a plugin that has ``transforms = True``. The image's
         size follows by itself.
+    :param note: a sentence for the receipt of the plugin, which the owner of the image reads.
     """
 
     properties: Mapping[str, str | None] = dataclasses.field(
@@ -74,6 +75,7 @@ class ImageChanges:
     container_format: str | None = None
     virtual_size: int | None = None
     file_path: str | None = None
+    note: str | None = None
 
 
 class StagedData:

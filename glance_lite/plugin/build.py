@@ -18,6 +18,7 @@ from taskflow import atom, flow
 from taskflow.patterns import linear_flow
 
 from glance_lite import exceptions
+from glance_lite.plugin import settings
 
 LOG = log.getLogger(__name__)
 
@@ -31,7 +32,15 @@ class BuiltPlugin:
 
     name: str
     flow: flow.Flow
-    atom_names: frozenset[str]
+    atoms: tuple[atom.Atom, ...]
+    settings: settings.Settings = settings.DEFAULTS
+    distribution: str | None = None
+    version: str | None = None
+
+    @property
+    def atom_names(self) -> frozenset[str]:
+        """The names of its steps."""
+        return frozenset(item.name for item in self.atoms)
 
     @property
     def transforms(self) -> bool:
@@ -74,7 +83,7 @@ def build_plugin(
     if trace:
         for item in atoms:
             _trace(item)
-    return BuiltPlugin(name, built, frozenset(item.name for item in atoms))
+    return BuiltPlugin(name, built, tuple(atoms))
 
 
 def iter_atoms(parent: flow.Flow) -> Iterator[atom.Atom]:

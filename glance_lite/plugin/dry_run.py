@@ -23,12 +23,15 @@ LOG = log.getLogger(__name__)
 PROVIDED = frozenset({'file_path'})
 
 
-def check(plugins: Mapping[str, Callable[..., Any]]) -> None:
+def check(plugins: Mapping[str, Callable[..., Any]]) -> dict[str, build.BuiltPlugin]:
     """Build the plugins in their order and see that each finds the values that it requires.
+
+    Returns those that could be built so, by name.
 
     :raises ConfigError: ``get_flow`` fails, returns no flow, or a step requires what nothing gives.
     """
     provided = set(PROVIDED)
+    found: dict[str, build.BuiltPlugin] = {}
     for name, get_flow in plugins.items():
         arguments, touched = _arguments()
         try:
@@ -39,6 +42,7 @@ def check(plugins: Mapping[str, Callable[..., Any]]) -> None:
             continue
         except exceptions.GlanceLiteError as error:
             raise exceptions.ConfigError(str(error)) from error
+        found[name] = built
         unmet = sorted(built.flow.requires - provided)
         if unmet and provided:
             raise exceptions.ConfigError(
@@ -47,6 +51,7 @@ def check(plugins: Mapping[str, Callable[..., Any]]) -> None:
             )
         if provided:
             provided |= built.flow.provides
+    return found
 
 
 class _CannotTell(BaseException):

@@ -8,6 +8,7 @@ built is made by ``image_import/surface.py``.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import importlib.metadata
@@ -20,7 +21,8 @@ from oslo_log import log
 from stevedore import named
 
 from glance_lite import exceptions
-from glance_lite.plugin import base, build, dry_run
+from glance_lite.plugin import base, build, dry_run, settings
+from glance_lite.plugin.build import BuiltPlugin
 
 LOG = log.getLogger(__name__)
 
@@ -30,23 +32,42 @@ _OPTION = 'image_import_plugins'
 GetFlow = Callable[..., Any]
 
 
+@dataclasses.dataclass(frozen=True)
+class About:
+    """Where an enabled plugin comes from, and what its section of the configuration says."""
+
+    distribution: str | None = None
+    version: str | None = None
+    settings: settings.Settings = settings.DEFAULTS
+
+
 class PluginSet:
     """The enabled import plugins, in their order. Threads may share it."""
 
-    def __init__(self, plugins: Mapping[str, GetFlow], trace: bool = False) -> None:
+    def __init__(
+        self,
+        plugins: Mapping[str, GetFlow],
+        trace: bool = False,
+        about: Mapping[str, About] | None = None,
+    ) -> None:
         """Take ``get_flow`` functions by name; :func:`load_plugins` finds them.
 
         :param trace: log each call of a plugin with its arguments, at level DEBUG.
         """
         self._plugins = dict(plugins)
         self._trace = trace
+        self._about = dict(about or {})
 
     @property
     def names(self) -> list[str]:
         """Names in the order in which the plugins run."""
         return list(self._plugins)
 
-    def build(self, names: Sequence[str], arguments: Mapping[str, Any]) -> list[build.BuiltPlugin]:
+    def about(self, name: str) -> About:
+        """Return what is known of an enabled plugin."""
+        return self._about.get(name, About())
+
+    def build(self, names: Sequence[str], arguments: Mapping[str, Any]) -> list[BuiltPlugin]:
         """Build the flows of the named plugins, in the order given.
 
         The same names and arguments give the same step names: a flow can be rebuilt after a crash.
@@ -61,10 +82,21 @@ class PluginSet:
                 f"The import plugin '{missing[0]}' is not enabled on the conductor that runs the "
                 'import.',
             )
-        return [
-            build.build_plugin(name, self._plugins[name], arguments, trace=self._trace)
-            for name in names
-        ]
+        return [self._build(name, arguments) for name in names]
+
+    def _build(self, name: str, arguments: Mapping[str, Any]) -> BuiltPlugin:
+        built = build.build_plugin(name, self._plugins[name], arguments, trace=self._trace)
+        about = self.about(name)
+        try:
+            check_steps(built, about.settings)
+        except exceptions.ConfigError as error:
+            raise exceptions.ImportFailed('plugin_failed', str(error)) from error
+        return dataclasses.replace(
+            built,
+            settings=about.settings,
+            distribution=about.distribution,
+            version=about.version,
+        )
 
 
 def load_plugins(conf: cfg.ConfigOpts) -> PluginSet:
@@ -73,12 +105,29 @@ def load_plugins(conf: cfg.ConfigOpts) -> PluginSet:
     :raises ConfigError: a plugin is named twice, is not installed, is installed by two
         distributions, cannot be imported, has a bad option or cannot be built.
     """
+    names = check_names(conf.image_import_opts.image_import_plugins)
+    settings.check_sections(conf, list_installed())
     plugins: dict[str, GetFlow] = {}
-    for name, distribution in check_names(conf.image_import_opts.image_import_plugins).items():
+    about: dict[str, About] = {}
+    for name, distribution in names.items():
+        about[name] = About(distribution, _version_of(name), settings.read(conf, name))
         plugins[name] = _bind(name, distribution, _load(name, distribution), conf)
         _check_options(name, conf)
-    dry_run.check(plugins)
-    return PluginSet(plugins, trace=conf['import'].trace_plugins)
+    for name, built in dry_run.check(plugins).items():
+        check_steps(built, about[name].settings)
+    return PluginSet(plugins, conf['import'].trace_plugins, about)
+
+
+def check_steps(built: BuiltPlugin, chosen: settings.Settings) -> None:
+    """Raise when a plugin has more steps than its settings can be kept for.
+
+    :raises ConfigError: naming the section.
+    """
+    if chosen.on_error == settings.WARN and len(built.atoms) > 1:
+        raise exceptions.ConfigError(
+            f'[{settings.PREFIX}{built.name}] on_error: warn is for plugins of one step, and this '
+            f'one has {len(built.atoms)}.'
+        )
 
 
 def check_names(names: Sequence[str]) -> dict[str, str]:
@@ -124,6 +173,11 @@ def _distribution_of(
             f"{_OPTION}: '{name}' is installed by {' and by '.join(distributions)}; remove one."
         )
     return distributions[0]
+
+
+def _version_of(name: str) -> str | None:
+    dist = _installed()[name][0].dist
+    return None if dist is None else dist.version
 
 
 def _name_of(point: importlib.metadata.EntryPoint) -> str:

@@ -51,6 +51,8 @@ class RunPlugin(task.Task):
         self._context = context
         self._image_repo = image_repo
         self._action_wrapper = action_wrapper
+        #: What the plugin said for its receipt.
+        self.note: str | None = None
 
     def execute(self, file_path: str) -> str | None:
         staged = self._staged(file_path)
@@ -60,6 +62,7 @@ class RunPlugin(task.Task):
             return None
         if not isinstance(changes, base.ImageChanges):
             raise TypeError(f'execute returned {type(changes).__name__}, not ImageChanges or None')
+        self.note = changes.note
         return self._apply(changes, staged)
 
     def revert(self, file_path: str, **kwargs: Any) -> None:

@@ -36,6 +36,11 @@ TASK: dict[str, Any] = {
             'type': ['null', 'object'],
             'description': 'Phase, plugin, bytes done, bytes in all, percent of the phase.',
         },
+        'receipts': {
+            'type': 'array',
+            'items': {'type': 'object'},
+            'description': 'What each import plugin did: its version, outcome, seconds and note.',
+        },
         'error': {
             'type': ['null', 'object'],
             'description': 'Code, phase, plugin and retryable of a failure.',
@@ -56,5 +61,6 @@ FULL_ONLY = (
     'request_id',
     'user_id',
     'progress',
+    'receipts',
     'error',
 )

@@ -63,6 +63,7 @@ def complete(db: Database, run: ImportRun, time_to_live: datetime.timedelta) -> 
             time_to_live,
             result=_result(run),
             progress=run.progress(),
+            receipts=list(run.receipts.values()),
             plan=run.final_plan(),
             draft=None,
             message='',

@@ -57,8 +57,9 @@ class Download(Step):
             facts = self._receive(source)
         finally:
             source.close()
-        path = uri_of(self._staging.path(self._file_name))
-        return path, path, facts
+        self.run.data_path = self._staging.path(self._file_name)
+        uri = uri_of(self.run.data_path)
+        return uri, uri, facts
 
     def revert(self, result: Any, **kwargs: Any) -> None:
         """Remove whatever was downloaded."""

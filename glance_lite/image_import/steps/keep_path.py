@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from glance_lite import exceptions
 from glance_lite.image_import.run import ImportRun
-from glance_lite.image_import.step import Step, path_in, uri_of
+from glance_lite.image_import.step import Step, path_in, path_of, uri_of
 from glance_lite.stores.staging import StagingArea
 
 
@@ -36,4 +36,5 @@ class KeepPath(Step):
             raise exceptions.ImportFailed(
                 'plugin_failed', f"The plugin '{self._plugin}' gave a wrong file: {error}."
             ) from error
+        self.run.data_path = path_of(path)
         return path, path

@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 from glance_lite import image_data
+from glance_lite.db import tasks
 from glance_lite.db.engine import Database
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step, path_in
@@ -18,7 +19,10 @@ from glance_lite.stores.staging import StagingArea
 
 
 class MeasureData(Step):
-    """Provide ``image_facts`` and ``data_path``. Changes nothing."""
+    """Provide ``image_facts`` and ``data_path``; keep the receipts of the plugins.
+
+    From here on an attempt may go on where this one ends, and asks no plugin again.
+    """
 
     default_provides = ('image_facts', 'data_path')
 
@@ -36,6 +40,7 @@ class MeasureData(Step):
 
         :raises ImportFailed: a plugin left bytes that are unsafe or of another format.
         """
+        self._keep_receipts()
         path = path_in(self._staging, file_path)
         size = os.stat(path).st_size
         self.run.bytes_total = size
@@ -47,6 +52,14 @@ class MeasureData(Step):
             image = self.run.subject.read_bare(session)
         self._rules.check(facts.finding, image.disk_format or 'raw')
         return facts.to_record(), path
+
+    def _keep_receipts(self) -> None:
+        if self.run.receipts:
+            with self._db.writer() as session:
+                self.run.guard(session)
+                tasks.update(
+                    session, self.run.task.task_id, receipts=list(self.run.receipts.values())
+                )
 
     def _changed(self, path: str, size: int, facts: dict[str, Any]) -> bool:
         """Tell whether a plugin wrote into the staged file itself."""

@@ -10,7 +10,7 @@ from glance_lite import exceptions
 from glance_lite.db import staged
 from glance_lite.db.engine import Database
 from glance_lite.image_import.run import ImportRun
-from glance_lite.image_import.step import Step, uri_of
+from glance_lite.image_import.step import Step, path_of, uri_of
 from glance_lite.stores import files
 from glance_lite.stores.staging import StagingArea
 
@@ -38,6 +38,7 @@ class UseStaged(Step):
         self.run.bytes_total = info.st_size
         uri = uri_of(self._lend(path, found))
         self.run.bytes_done = info.st_size
+        self.run.data_path = path_of(uri)
         return uri, uri, found.facts
 
     def _lend(self, path: str, found: staged.Staged) -> str:

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 
 import pytest
 import sqlalchemy as sa
@@ -415,3 +416,16 @@ def test_a_wrong_argument_is_refused(words):
 def test_a_configuration_that_cannot_be_read_is_told(capsys):
     assert manage.main(['--config-file', '/nonexistent', 'db', 'check'], cfg.ConfigOpts()) == 2
     assert 'nonexistent' in capsys.readouterr().err
+
+
+def test_show_has_what_each_plugin_did(engine, operator):
+    task_id = engine.post(engine.stage())
+    receipts = [
+        {'plugin': 'scan', 'version': '1.2', 'outcome': 'passed', 'seconds': 2.5, 'note': 'clean'},
+        {'plugin': 'mark', 'version': None, 'outcome': 'skipped', 'seconds': 0.0, 'note': None},
+    ]
+    with engine.db.writer() as session:
+        tasks.update(session, task_id, receipts=receipts)
+    shown = operator.ok('imports', 'show', task_id)
+    assert re.search(r'^receipts +scan 1\.2: passed, 2\.5 s; clean\n +mark: skipped', shown, re.M)
+    assert operator.document('imports', 'show', task_id)['receipts'] == receipts
