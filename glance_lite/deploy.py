@@ -108,6 +108,11 @@ def loadapp(
     """
     register_opts(conf)
     services = services or build_services(conf)
+    if conf.show_multiple_locations:
+        LOG.warning(
+            'show_multiple_locations is on: users see and change where data rests. Services have '
+            '/v2/images/<id>/locations instead.'
+        )
     app: WsgiApp = Application(services, routes.table(conf.enable_image_import))
     app = _identified(app, conf, services, identify)
     app = _HealthGate(VersionGate(app, conf), allow_reading(healthcheck.Healthcheck(None, conf)))

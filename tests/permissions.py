@@ -61,9 +61,9 @@ PERSONAS = (
 CALLERS = (ADMIN, PROJECT_MEMBER, PROJECT_READER, NO_ROLE, SERVICE, ANONYMOUS)
 
 #: One character for each persona: ``+`` it is done, ``3`` it is forbidden, ``4`` the image is not
-#: there for the caller.
-YES, FORBIDDEN, NOT_THERE = '+', '3', '4'
-WORDS = {YES: 'yes', FORBIDDEN: '403', NOT_THERE: '404'}
+#: there for the caller, ``-`` the answer has not what the call is about.
+YES, FORBIDDEN, NOT_THERE, HIDDEN = '+', '3', '4', '-'
+WORDS = {YES: 'yes', FORBIDDEN: '403', NOT_THERE: '404', HIDDEN: 'hidden'}
 
 #: From a visibility to what each persona gets.
 Outcome = dict[str, str]
@@ -105,6 +105,12 @@ LOCATE: Outcome = {
     'community': '+334+33333',
     'public': '+334+33333',
 }
+SEE_LOCATIONS: Outcome = {
+    'private': '+++4444444',
+    'shared': '+++44--444',
+    'community': '+++44-----',
+    'public': '+++44-----',
+}
 SEE_MEMBERS: Outcome = {'shared': '+++44++444'}
 ANSWER_AS_MEMBER: Outcome = {'shared': '+3344+3443'}
 CHANGE_MEMBERS: Outcome = {'shared': '++34433443'}
@@ -120,6 +126,7 @@ class Call:
         about no image, a text for :data:`CALLERS`.
     :param state: the status that the image must have for the call to make sense.
     :param more: what the reader must know beside the method and the path.
+    :param field: what of the answer the call is about, if not all of it.
     """
 
     rule: str
@@ -130,6 +137,7 @@ class Call:
     body: Any = None
     query: str = ''
     more: str = ''
+    field: str = ''
 
     @property
     def title(self) -> str:
@@ -252,8 +260,34 @@ CALLS = (
         body={'url': 'https://203.0.113.9/disk'},
     ),
     Call('fetch_image_location', 'GET', _LOCATIONS, LOCATE),
+    Call(
+        'set_image_location',
+        'PATCH',
+        _IMAGE,
+        CHANGE,
+        state='located',
+        body=_replace('locations', [{'url': 'file:///nowhere', 'metadata': {'rack': 'a'}}]),
+        more='its locations',
+    ),
     Call('delete_image_location', 'DELETE', _STORE, ADMINISTRATE, state='copied'),
+    Call(
+        'delete_image_location',
+        'PATCH',
+        _IMAGE,
+        ADMINISTRATE,
+        state='copied',
+        body=[{'op': 'remove', 'path': '/locations/1'}],
+        more='removing one of its locations',
+    ),
     Call('get_image_location', 'DELETE', _STORE, ADMINISTRATE, state='copied'),
+    Call(
+        'get_image_location',
+        'GET',
+        _IMAGE,
+        SEE_LOCATIONS,
+        field='locations',
+        more='its locations',
+    ),
     Call('tasks_api_access', 'GET', '/v2/tasks', TASKS),
     Call('tasks_api_access', 'POST', '/v2/tasks', TASKS, body=NEW_TASK),
     Call('tasks_api_access', 'GET', '/v2/tasks/{task_id}', TASKS),
@@ -318,8 +352,8 @@ Permissions in full
 
 What the default rules permit. Each cell is the answer that the caller gets to the call: *yes*,
 *403* (forbidden), or *404*, as for an image that does not exist: whoever may not see an image is
-not told that there is one. What the rules mean is on the page :doc:`policies`, how to change them
-in :doc:`/admin/policies`.
+not told that there is one. *hidden* is an answer without what the call is about. What the rules
+mean is on the page :doc:`policies`, how to change them in :doc:`/admin/policies`.
 
 Keystone implies roles: whoever is an admin is a member, and whoever is a member is a reader."""
 

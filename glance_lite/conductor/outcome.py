@@ -25,7 +25,7 @@ from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
 from glance_lite.domain import import_request
 from glance_lite.domain import task as task_domain
-from glance_lite.image_import import located, publishing
+from glance_lite.image_import import checking, located, publishing
 from glance_lite.image_import.flow import time_to_live
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.steps.complete_task import complete, note_strays
@@ -160,6 +160,8 @@ def settle_failure(services: Services, run: ImportRun) -> None:
         run.lease.end(session)
         note_strays(session, run, run.task.plan['stores'] if run.lease.gen > 1 else away)
         flows.forget(session, run.task.task_id)
+        if run.task.plan['method'] == import_request.CHECK:
+            checking.abandon(session, run.task, error)
         run.subject.release(session, error, run.task.plan['stores'], kept is not None)
         if kept is None:
             staged.delete(session, run.image_id)

@@ -10,7 +10,6 @@ from oslo_log import log
 
 from glance_lite.db import images
 from glance_lite.db.engine import utcnow
-from glance_lite.domain import import_request
 from glance_lite.domain import task as task_domain
 from glance_lite.image_import.run import ImportRun
 from glance_lite.services import Services
@@ -26,14 +25,14 @@ def begun(services: Services, run: ImportRun) -> None:
     task = dataclasses.replace(run.task, status=task_domain.PROCESSING)
     notifier.task('run', task)
     notifier.task('processing', task)
-    if _is_copy(run):
+    if run.keeps_status:
         return
     _image(services, run, 'prepare')
 
 
 def succeeded(services: Services, run: ImportRun) -> None:
     """Tell that an import ended well, and what its image is now."""
-    if _is_copy(run):
+    if run.keeps_status:
         _image(services, run, 'update')
     else:
         _image(services, run, 'upload', 'activate')
@@ -52,10 +51,6 @@ def failed(services: Services, run: ImportRun, error: dict[str, Any]) -> None:
     )
     services.notifier.task('failure', task)
     _count(services, run, error['code'])
-
-
-def _is_copy(run: ImportRun) -> bool:
-    return bool(run.task.plan['method'] == import_request.COPY_IMAGE)
 
 
 def _count(services: Services, run: ImportRun, error_code: str | None) -> None:

@@ -87,6 +87,12 @@ OPTS = [
         mutable=True,
         help='Projects with which an image is shared; below 0: any number.',
     ),
+    cfg.IntOpt(
+        'image_location_quota',
+        default=10,
+        mutable=True,
+        help='Locations of an image that PATCH may give it; below 0: any number.',
+    ),
     cfg.StrOpt(
         'property_protection_file',
         mutable=True,
@@ -118,6 +124,15 @@ OPTS = [
         default=False,
         mutable=True,
         help='Show where the data of an image rests (direct_url). It tells of the inside.',
+    ),
+    cfg.BoolOpt(
+        'show_multiple_locations',
+        default=False,
+        mutable=True,
+        help='Show all places where the data of an image rests (locations) to whom the rule '
+        'get_image_location lets, and let them be changed by PATCH. It tells of the inside, and '
+        'users could then give images data that others may change; '
+        '/v2/images/<id>/locations needs no such option.',
     ),
     cfg.BoolOpt(
         'do_secure_hash',

@@ -20,6 +20,10 @@ WEB_DOWNLOAD = 'web-download'
 COPY_IMAGE = 'copy-image'
 #: What the plan of a location has in place of an import method; no request can name it.
 LOCATION = 'location'
+#: The same of locations that an active image was given: they are compared with what it says.
+CHECK = 'check'
+#: Methods of images that are active, and stay so however this ends.
+OF_ACTIVE = frozenset({COPY_IMAGE, CHECK})
 #: The status that an image must be in, for each method.
 NEEDS_STATUS = {
     GLANCE_DIRECT: domain.UPLOADING,

@@ -3,7 +3,8 @@
 
 ``openstack-images-v2.1-json-patch`` is JSON patch (RFC 6902) with add, replace and remove;
 ``openstack-images-v2.0-json-patch`` is the draft before it, ``{"replace": "/name", "value": 1}``.
-Pointers are JSON pointers (RFC 6901) to an attribute of the image, one level deep.
+Pointers are JSON pointers (RFC 6901) to an attribute of the image, one level deep, or to one of its
+locations: ``/locations/0``, and ``/locations/-`` behind the last.
 """
 
 from __future__ import annotations
@@ -18,8 +19,13 @@ OPS = ('add', 'remove', 'replace')
 TYPE_2_0 = 'application/openstack-images-v2.0-json-patch'
 TYPE_2_1 = 'application/openstack-images-v2.1-json-patch'
 MEDIA_TYPES = (TYPE_2_1, TYPE_2_0)
+LOCATIONS = 'locations'
+#: The index of the place behind the last location.
+END = -1
 
 _BAD_ESCAPE = re.compile(r'~(?![01])')
+#: RFC 6901 section 4; no image has more locations than six digits count.
+_INDEX = re.compile(r'0|[1-9][0-9]{0,5}')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +33,14 @@ class Change:
     """One change of one attribute; ``value`` is None for remove.
 
     ``strict_add``: adding what is there already is a conflict (2.0) instead of a replacement.
+    ``index``: the location that is meant, :data:`END` for the place behind the last; None for all.
     """
 
     op: str
     name: str
     value: Any = None
     strict_add: bool = False
+    index: int | None = None
 
 
 def parse(body: Any, media_type: str) -> list[Change]:
@@ -40,7 +48,6 @@ def parse(body: Any, media_type: str) -> list[Change]:
 
     :param media_type: one of :data:`MEDIA_TYPES`.
     :raises InvalidRequest: naming the operation (counted from 1) and the rule that it breaks.
-    :raises Forbidden: it points into ``locations``.
     """
     if not isinstance(body, list):
         raise exceptions.InvalidRequest('A patch must be a JSON array of operations.')
@@ -52,8 +59,9 @@ def parse(body: Any, media_type: str) -> list[Change]:
         op, pointer = read(number, item)
         if op != 'remove' and 'value' not in item:
             raise _wrong(number, f"{op} needs the member 'value'")
-        name = _read_pointer(number, pointer)
-        changes.append(Change(op, name, item.get('value'), media_type == TYPE_2_0))
+        name, *rest = _read_pointer(number, pointer)
+        index = _read_index(number, op, name, rest)
+        changes.append(Change(op, name, item.get('value'), media_type == TYPE_2_0, index))
     return changes
 
 
@@ -73,7 +81,7 @@ def _read_2_0(number: int, item: dict[str, Any]) -> tuple[str, Any]:
     return ops[0], item[ops[0]]
 
 
-def _read_pointer(number: int, pointer: Any) -> str:
+def _read_pointer(number: int, pointer: Any) -> list[str]:
     if not isinstance(pointer, str) or not pointer.startswith('/'):
         raise _wrong(number, 'its path must be a string that begins with "/"')
     if _BAD_ESCAPE.search(pointer):
@@ -81,11 +89,21 @@ def _read_pointer(number: int, pointer: Any) -> str:
     parts = [part.replace('~1', '/').replace('~0', '~') for part in pointer[1:].split('/')]
     if '' in parts:
         raise _wrong(number, 'its path has an empty part')
-    if parts[0] == 'locations':
-        raise exceptions.Forbidden('The locations of an image cannot be changed here.')
-    if len(parts) > 1:
+    return parts
+
+
+def _read_index(number: int, op: str, name: str, rest: list[str]) -> int | None:
+    if not rest:
+        return None
+    if name != LOCATIONS or len(rest) > 1:
         raise _wrong(number, 'its path must name one attribute of the image')
-    return parts[0]
+    if op == 'replace':
+        raise _wrong(number, 'single locations are added and removed, and only all are replaced')
+    if rest[0] == '-' and op == 'add':
+        return END
+    if not _INDEX.fullmatch(rest[0]):
+        raise _wrong(number, 'its path must end with the number of a location')
+    return int(rest[0])
 
 
 def _wrong(number: int, rule: str) -> exceptions.InvalidRequest:

@@ -41,6 +41,7 @@ from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step
 from glance_lite.image_import.steps.activate_image import ActivateImage
 from glance_lite.image_import.steps.add_locations import AddLocations
+from glance_lite.image_import.steps.check_locations import CheckLocations
 from glance_lite.image_import.steps.complete_task import CompleteTask
 from glance_lite.image_import.steps.confirm_claim import ConfirmClaim
 from glance_lite.image_import.steps.copy_to_store import CopyToStore
@@ -69,6 +70,8 @@ def build_flow(services: Services, run: ImportRun) -> ImportFlow:
     plan = run.task.plan
     if plan['method'] == import_request.LOCATION:
         return ImportFlow(location_flow.build(services, run, time_to_live(services)), {})
+    if plan['method'] == import_request.CHECK:
+        return ImportFlow(_check_flow(services, run), {})
     stores = [services.stores.get(store_id) for store_id in plan['stores']]
     discard = functools.partial(publishing.discard_attempts, services.db, services.stores, run)
     permit = permission(services, run.task)
@@ -85,6 +88,18 @@ def build_flow(services: Services, run: ImportRun) -> ImportFlow:
         CompleteTask(run, services.db, time_to_live(services)),
     )
     return ImportFlow(flow, plugin_of)
+
+
+def _check_flow(services: Services, run: ImportRun) -> linear_flow.Flow:
+    conf, db = services.conf, services.db
+    rules = FormatRules.from_conf(conf)
+    return linear_flow.Flow('location-check').add(
+        ConfirmClaim(run, db),
+        CheckLocations(
+            run, db, services.stores, rules, conf.hashing_algorithm, conf.image_size_cap
+        ),
+        CompleteTask(run, db, time_to_live(services)),
+    )
 
 
 def time_to_live(services: Services) -> datetime.timedelta:

@@ -18,25 +18,27 @@ from glance_lite.stores.base import Store, StoreReader
 LOG = log.getLogger(__name__)
 
 
-def open_data(run: ImportRun, store: Store) -> StoreReader:
-    """Open the data that a task is about.
+def open_data(run: ImportRun, store: Store, url: str | None = None) -> StoreReader:
+    """Open the data that a task is about, or that under ``url``.
 
     :raises ImportFailed: with the reason that the source gives, if it gives one.
     """
     try:
-        return store.open_reader(run.task.plan['uri'])
+        return store.open_reader(url or run.task.plan['uri'])
     except exceptions.StoreError as error:
         if isinstance(error.__cause__, exceptions.ImportFailed):
             raise error.__cause__ from None
         raise exceptions.ImportFailed('store_failed', error.message) from error
 
 
-def measure(run: ImportRun, store: Store, hash_algo: str, max_bytes: int) -> image_data.Facts:
-    """Read the data once: hashes and format.
+def measure(
+    run: ImportRun, store: Store, hash_algo: str, max_bytes: int, url: str | None = None
+) -> image_data.Facts:
+    """Read the data of the task, or that under ``url``, once: hashes and format.
 
     :raises ImportFailed: it cannot be read, or is larger than the limit.
     """
-    reader = open_data(run, store)
+    reader = open_data(run, store, url)
     run.bytes_done, run.bytes_total = 0, reader.length
     expected = (run.task.plan['validation'] or {}).get('os_hash_algo')
     try:

@@ -123,7 +123,7 @@ class ImportRun:
     @property
     def keeps_status(self) -> bool:
         """Whether it adds to an active image, which stays as it is however this ends."""
-        return bool(self.task.plan['method'] == import_request.COPY_IMAGE)
+        return self.task.plan['method'] in import_request.OF_ACTIVE
 
     @property
     def statuses(self) -> frozenset[str]:

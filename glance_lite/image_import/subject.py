@@ -76,7 +76,7 @@ class HeldImage:
         assert task.image_id is not None
         self._image_id: str = task.image_id
         self._task_id = task.task_id
-        self._is_copied = task.plan.get('method') == import_request.COPY_IMAGE
+        self._is_active = task.plan.get('method') in import_request.OF_ACTIVE
 
     def read(self, session: Session) -> domain.Image:
         """Return the image as it is now."""
@@ -128,7 +128,7 @@ class HeldImage:
     ) -> None:
         """Return the image to where its user can begin again."""
         columns: dict[str, Any] = {'import_task_id': None}
-        if not self._is_copied:
+        if not self._is_active:
             columns['status'] = domain.UPLOADING if keep_staged else domain.QUEUED
             columns |= {} if keep_staged else images.NO_DATA
         if not self._update(session, columns):
@@ -148,7 +148,7 @@ class HeldImage:
         return images.update(
             session,
             self._image_id,
-            from_status=domain.HAS_DATA if self._is_copied else domain.IMPORTING,
+            from_status=domain.HAS_DATA if self._is_active else domain.IMPORTING,
             held_by=self._task_id,
             **columns,
         )

@@ -11,17 +11,30 @@ _SCOPES = ['project']
 
 _RULES: list[policy.RuleDefault] = [
     policy.DocumentedRuleDefault(
+        'set_image_location',
+        base.ADMIN_OR_PROJECT_MEMBER,
+        'Add and replace locations of an image, where show_multiple_locations is set.',
+        [{'path': '/v2/images/{image_id}', 'method': 'PATCH'}],
+        scope_types=_SCOPES,
+    ),
+    policy.DocumentedRuleDefault(
         'delete_image_location',
         base.ADMIN,
-        'Remove the data of an image from one of its stores.',
-        [{'path': '/v2/stores/{store_id}/{image_id}', 'method': 'DELETE'}],
+        'Remove the data of an image from one of its stores, or one of its locations.',
+        [
+            {'path': '/v2/stores/{store_id}/{image_id}', 'method': 'DELETE'},
+            {'path': '/v2/images/{image_id}', 'method': 'PATCH'},
+        ],
         scope_types=_SCOPES,
     ),
     policy.DocumentedRuleDefault(
         'get_image_location',
         base.ADMIN_OR_PROJECT_READER,
-        'Know in which stores the data of an image rests.',
-        [{'path': '/v2/stores/{store_id}/{image_id}', 'method': 'DELETE'}],
+        'Know where the data of an image rests: show it, where show_multiple_locations is set.',
+        [
+            {'path': '/v2/stores/{store_id}/{image_id}', 'method': 'DELETE'},
+            {'path': '/v2/images/{image_id}', 'method': 'GET'},
+        ],
         scope_types=_SCOPES,
     ),
     policy.DocumentedRuleDefault(

@@ -23,6 +23,7 @@ from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
 from glance_lite.domain import image_rules, import_request
 from glance_lite.image_data import Facts, transfer
+from glance_lite.image_import import checking
 from glance_lite.stores import files
 from glance_lite.stores.base import Store, StoreReader
 from glance_lite.stores.registry import StoreRegistry
@@ -96,6 +97,7 @@ def download_data(request: Request) -> Reply:
         image = access.load_image(request, session, 'download_image')
         if preferred:
             access.require(request, session, image, 'download_from_store')
+        image.locations = checking.readable(session, image)
         return image
 
     image = request.services.db.read(work)

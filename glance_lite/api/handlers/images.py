@@ -10,12 +10,14 @@ from typing import Any
 from oslo_log import log
 
 from glance_lite import creating, exceptions, removing
-from glance_lite.api import access, attributes, errors, protection, views
+from glance_lite.api import access, attributes, errors, location_changes, protection, views
+from glance_lite.api.location_changes import LocationEdit, Moved
 from glance_lite.api.wsgi import Reply, Request
 from glance_lite.db import image_list, images, ownership, pending, removals, tasks
 from glance_lite.db.engine import Session, utcnow
 from glance_lite.domain import image as domain
 from glance_lite.domain import image_query, image_rules, json_patch
+from glance_lite.image_import import checking
 from glance_lite.services import Services
 
 LOG = log.getLogger(__name__)
@@ -36,7 +38,7 @@ def create_image(request: Request) -> Reply:
     services.notifier.image('create', image)
     protection.hide(request, [image])
     location = f'{request.base_url}/v2/images/{image.image_id}'
-    return Reply(201, views.image(image), [('Location', location), *_discovery_headers(request)])
+    return Reply(201, _view(request, image), [('Location', location), *_discovery_headers(request)])
 
 
 def get_image(request: Request) -> Reply:
@@ -86,14 +88,19 @@ def update_image(request: Request) -> Reply:
         )
     services = request.services
     changes = json_patch.parse(request.read_json(), request.content_type)
+    sizes = location_changes.look(request, changes)
 
-    def work(session: Session) -> domain.Image:
+    def work(session: Session) -> tuple[domain.Image, Moved]:
         image = access.load_image(request, session, 'modify_image', for_update=True)
         if not changes:
-            return image
+            return image, Moved()
         before = dataclasses.replace(image, properties=dict(image.properties))
         changed: dict[str, Any] = {}
+        edit = LocationEdit(request, session, image)
         for change in changes:
+            if change.name == json_patch.LOCATIONS:
+                edit.apply(change)
+                continue
             _require_change(request, image, change)
             if change.op == 'remove':
                 del image.properties[change.name]
@@ -107,18 +114,22 @@ def update_image(request: Request) -> Reply:
         creating.require_quotas(services.conf, image, before)
         columns = {name: getattr(image, name) for name in changed if name in attributes.COLUMNS}
         image.updated_at = utcnow()
-        images.update(session, image.image_id, updated_at=image.updated_at, **columns)
+        moved = edit.finish(sizes)
+        columns |= {'updated_at': image.updated_at, **moved.columns}
+        images.update(session, image.image_id, from_status=before.status, **columns)
         images.set_properties(
             session, image.image_id, _difference(before.properties, image.properties)
         )
         if 'tags' in changed:
             image.tags.sort()
             images.set_tags(session, image.image_id, image.tags)
-        return image
+        edit.post(moved)
+        return image, moved
 
-    image = services.db.transact(work)
+    image, moved = services.db.transact(work)
     if changes:
         services.notifier.image('update', image)
+    location_changes.follow(request, image, moved)
     protection.hide(request, [image])
     return Reply(data=_view(request, image))
 
@@ -206,7 +217,14 @@ def _view(request: Request, image: domain.Image) -> dict[str, Any]:
     services = request.services
     shown = views.image(image)
     if image.locations and services.conf.show_image_direct_url:
-        shown['direct_url'] = services.stores.by_weight(image.locations)[0].url
+        places = image.locations
+        if image.import_task_id is not None:
+            places = services.db.read(lambda session: checking.readable(session, image))
+        shown['direct_url'] = services.stores.by_weight(places)[0].url
+    if services.conf.show_multiple_locations:
+        target = access.target_of(request.context, image)
+        if services.policy.allows(request.context, 'get_image_location', target):
+            shown['locations'] = [views.location(place) for place in image.locations]
     return shown
 
 

@@ -7,15 +7,13 @@ Who may be told is decided by rules of their own, as a location tells of the ins
 from __future__ import annotations
 
 from glance_lite import exceptions, removing
-from glance_lite.api import access, views
+from glance_lite.api import access, location_changes, views
 from glance_lite.api.wsgi import Reply, Request
 from glance_lite.db import images, removals
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
 from glance_lite.domain import location_request
 from glance_lite.image_import import register, start
-from glance_lite.remote import urls
-from glance_lite.stores.base import Store
 
 
 def list_locations(request: Request) -> Reply:
@@ -41,7 +39,7 @@ def add_location(request: Request) -> Reply:
         return image
 
     image = services.db.read(load)
-    store = _store_for(request, wanted.url)
+    store = location_changes.store_for(request, wanted.url)
     store.check_url(wanted.url)
     task = register.register_location(services, request.context, image, store.store_id, wanted)
     return Reply(
@@ -51,28 +49,6 @@ def add_location(request: Request) -> Reply:
             ('OpenStack-image-import-task-id', task.task_id),
         ],
     )
-
-
-def _store_for(request: Request, url: str) -> Store:
-    """Return the store that takes a URL; which schemes do is a list of those that may.
-
-    :raises Forbidden: the caller is no service, and the URL is none that users may register here.
-    :raises InvalidRequest: no store takes it.
-    """
-    services, scheme = request.services, urls.scheme_of(url)
-    store = services.stores.for_external(scheme)
-    is_service = services.policy.allows(request.context, 'service_api', {})
-    if not is_service and (store is None or scheme not in urls.DEFAULT_PORTS):
-        raise exceptions.Forbidden(
-            'Users may register http and https URLs, and only where there is a store for them.'
-        )
-    if store is None:
-        taken = sorted(set[str]().union(*(each.external_schemes for each in services.stores)))
-        raise exceptions.InvalidRequest(
-            "No store takes URLs of the scheme of 'url'; those taken here: "
-            f'{", ".join(taken) or "none"}.'
-        )
-    return store
 
 
 def delete_from_store(request: Request) -> Reply:

@@ -116,7 +116,7 @@ OPERATIONS: Operations = {
     ('PATCH', '/v2/images/{image_id}'): Operation(
         {200: Answer('The image as it is now.', 'Image')},
         {
-            409: 'A property is not there, or is there already.',
+            409: 'A property is not there, or there already; locations cannot be changed now.',
             415: 'The body has another media type.',
         },
         body=Body(

@@ -10,6 +10,7 @@ import jsonschema
 
 from glance_lite.api.schemas import validation
 from glance_lite.domain import image as domain
+from glance_lite.domain import location_request
 from glance_lite.domain.image_rules import NAME_LENGTH
 
 UUID = '^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$'
@@ -151,6 +152,29 @@ def _properties(
         'file': {**shown, 'description': 'The path of its data.'},
         'schema': {**shown, 'description': 'The path of this schema.'},
         'direct_url': {**shown, 'description': 'Where the data rests, if the service shows it.'},
+        'locations': {
+            'type': 'array',
+            'items': {
+                'type': 'object',
+                'properties': {
+                    'url': {'type': 'string', 'maxLength': location_request.URL_LENGTH},
+                    'metadata': {'type': 'object'},
+                    'validation_data': {
+                        'type': 'object',
+                        'writeOnly': True,
+                        'properties': {
+                            'checksum': {'type': 'string'},
+                            'os_hash_algo': {'type': 'string'},
+                            'os_hash_value': {'type': 'string'},
+                        },
+                        'required': ['os_hash_algo', 'os_hash_value'],
+                        'additionalProperties': False,
+                    },
+                },
+                'required': ['url', 'metadata'],
+            },
+            'description': 'All places of the data, if the service shows them.',
+        },
         'stores': {**shown, 'description': 'The ids of the stores that have the data.'},
         'os_glance_import_error': {
             **shown,

@@ -65,13 +65,14 @@ class Cloud:
                 ],
                 'active': [('PUT', '/tags/blue', None), ('PUT', '/file', b'data')],
                 'copied': [('PUT', '/file', b'data')],
+                'located': [('PUT', '/file', b'data')],
                 'deactivated': [('PUT', '/file', b'data'), ('POST', '/actions/deactivate', None)],
             }[state],
         )
-        if state == 'copied':
+        if state in ('copied', 'located'):
+            change = images.add_locations if state == 'copied' else images.set_locations
             with self.services.db.writer() as session:
-                elsewhere = domain.Location('cold', 'file:///nowhere')
-                images.add_locations(session, image_id, [elsewhere])
+                change(session, image_id, [domain.Location('cold', 'file:///nowhere')])
         return path
 
     def make_task(self) -> str:
@@ -92,15 +93,18 @@ class Cloud:
 
 @pytest.fixture
 def cloud(make_conf: Callable[..., Any]) -> Iterator[Cloud]:
-    permit = '[import_filtering_opts]\npermitted_networks = 203.0.113.0/24\n'
-    made = Cloud(make_conf(permit, stores='fast:file, cold:file, web:http'))
+    extra = (
+        '[DEFAULT]\nshow_multiple_locations = True\n'
+        '[import_filtering_opts]\npermitted_networks = 203.0.113.0/24\n'
+    )
+    made = Cloud(make_conf(extra, stores='fast:file, cold:file, web:http'))
     yield made
     made.services.db.dispose()
 
 
-def outcome(answer: webob.Response) -> str:
+def outcome(answer: webob.Response, field: str = '') -> str:
     if 200 <= answer.status_int < 300:
-        return permissions.YES
+        return permissions.HIDDEN if field and field not in answer.json else permissions.YES
     error = answer.json['error']
     assert (answer.status_int, error['code']) in (
         (403, 'forbidden'),
@@ -122,7 +126,7 @@ def observe(cloud: Cloud, call: Call, visibility: str) -> str:
             value='blue',
         )
         answer = cloud.ask(persona, call.method, target, call.body)
-        found += outcome(answer)
+        found += outcome(answer, call.field)
         if found[-1] != permissions.YES:
             assert cloud.state(path) == before, (persona.name, answer.body)
         elif call.method != 'GET':

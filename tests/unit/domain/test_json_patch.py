@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from glance_lite import exceptions
-from glance_lite.domain.json_patch import TYPE_2_0, TYPE_2_1, Change, parse
+from glance_lite.domain.json_patch import END, TYPE_2_0, TYPE_2_1, Change, parse
 
 
 def test_both_languages_say_the_same() -> None:
@@ -63,7 +63,17 @@ def test_the_older_language_wants_one_verb() -> None:
             parse([item], TYPE_2_0)
 
 
-def test_locations_are_not_touched() -> None:
-    for path in ('/locations', '/locations/-', '/locations/0'):
-        with pytest.raises(exceptions.Forbidden):
-            parse([{'op': 'remove', 'path': path}], TYPE_2_1)
+@pytest.mark.parametrize(
+    ('op', 'path', 'index'),
+    [
+        ('add', '/locations/-', END),
+        ('add', '/locations/0', 0),
+        ('remove', '/locations/12', 12),
+        ('replace', '/locations', None),
+        ('add', '/locations', None),
+        ('remove', '/locations', None),
+    ],
+)
+def test_a_pointer_to_a_location(op: str, path: str, index: int | None) -> None:
+    [change] = parse([{'op': op, 'path': path, 'value': {}}], TYPE_2_1)
+    assert (change.op, change.name, change.index) == (op, 'locations', index)
