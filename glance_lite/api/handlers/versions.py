@@ -24,7 +24,9 @@ _IMPORT_VERSION = 'v2.6'
 
 
 class VersionGate:
-    """Answers ``/`` and ``/versions``; sends on what is for v2, under the prefix ``/v2``."""
+    """Answers ``/``, ``/versions`` and the root of a version, which is where catalogues may lead
+    clients; sends on what is for v2, under the prefix ``/v2``.
+    """
 
     def __init__(self, app: Callable[..., Iterable[bytes]], conf: cfg.ConfigOpts) -> None:
         self._app = app
@@ -35,14 +37,15 @@ class VersionGate:
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         path = environ.get('PATH_INFO', '')
-        if path.startswith('/v2/'):
+        if path.startswith('/v2/') and path != '/v2/':
             return self._app(environ, start_response)
         if path == '/v2':
-            location = base_url(environ, self._endpoint) + '/v2/'
-            return render(Reply(302, headers=[('Location', location)]), start_response)
-        if path.rstrip('/') == '/versions':
+            return allow_reading(self._redirect)(environ, start_response)
+        if path == '/v2/' or path.rstrip('/') == '/versions':
             return self._ask(200, environ, start_response)
         rest = self._negotiate(path, environ.get('HTTP_ACCEPT', ''))
+        if rest in ('', '/'):
+            return self._ask(200, environ, start_response)
         if rest is None and path in ('', '/'):
             return self._ask(300, environ, start_response)
         if rest is None:
@@ -59,6 +62,12 @@ class VersionGate:
         if by_header and by_header[1] in ('v2', *self._offered):
             return path
         return None
+
+    def _redirect(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        location = base_url(environ, self._endpoint) + '/v2/'
+        return render(Reply(302, headers=[('Location', location)]), start_response)
 
     def _ask(
         self, status: int, environ: dict[str, Any], start_response: Callable[..., Any]

@@ -18,6 +18,10 @@ from .conftest import Api, error
         ('/', 300),
         ('/versions', 200),
         ('/versions/', 200),
+        ('/v2/', 200),
+        ('/v2.17', 200),
+        ('/v2.0/', 200),
+        ('/v2.99/', 300),
         ('/v1/', 300),
         ('/v3/images', 300),
         ('/nothing', 300),
@@ -51,9 +55,13 @@ def test_a_minor_version_is_spoken_by_url_and_by_header(api: Api) -> None:
     assert api.get('/v2.9/images?limit=1').json['first'] == '/v2/images?limit=1'
     header = {'Accept': 'application/vnd.openstack.images-v2.3'}
     assert api.get('/images', headers=header).json['schema'] == '/v2/schemas/images'
+    assert api.get('/', headers=header).json == api.get('/versions').json
     header = {'Accept': 'application/vnd.openstack.images-v3.0'}
     assert api.get('/images', headers=header).status_int == 300
     assert api.get('/v2').headers['Location'] == 'http://localhost/v2/'
+    for path in ('/', '/versions', '/v2', '/v2/', '/v2.17'):
+        answer = api.call('POST', path)
+        assert (answer.status_int, answer.headers['Allow']) == (405, 'GET, HEAD'), path
 
 
 def test_links_follow_the_public_endpoint(make_api: Any) -> None:
