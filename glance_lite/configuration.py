@@ -106,7 +106,7 @@ def list_api_opts() -> list[tuple[str, list[cfg.Opt]]]:
 
 def list_import_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Return what ``etc/glance-image-import.conf.sample`` shows, for the sample generator."""
-    settings = (f'{plugin_settings.PREFIX}NAME', plugin_settings.OPTS)
+    settings = (f'{plugin_settings.PREFIX}name', plugin_settings.OPTS)
     return [
         *opts.list_import_opts(),
         settings,

@@ -52,11 +52,16 @@ class ImportPluginContract:
         return cfg.ConfigOpts()
 
     @pytest.fixture
-    def trial(self, tmp_path: Path) -> Iterator[Trial]:
+    def plugin_options(self) -> Options:
+        """Return :attr:`options`; override it for those that other fixtures make."""
+        return self.options
+
+    @pytest.fixture
+    def trial(self, tmp_path: Path, plugin_options: Options) -> Iterator[Trial]:
         """Yield a service with the plugin enabled."""
         directory = tmp_path / 'service'
         directory.mkdir()
-        service = Trial(directory, [self.plugin_name], self.options, self.make_conf())
+        service = Trial(directory, [self.plugin_name], plugin_options, self.make_conf())
         yield service
         service.close()
 
