@@ -12,7 +12,7 @@ from glance_lite.db import images
 from glance_lite.db.engine import Database, Session
 from glance_lite.domain import image as domain
 from glance_lite.image_import.run import ImportRun
-from glance_lite.inspection import FormatRules
+from glance_lite.inspection import FormatRules, Inspector
 from glance_lite.stores.base import Store, StoreReader
 
 LOG = log.getLogger(__name__)
@@ -32,10 +32,16 @@ def open_data(run: ImportRun, store: Store, url: str | None = None) -> StoreRead
 
 
 def measure(
-    run: ImportRun, store: Store, hash_algo: str, max_bytes: int, url: str | None = None
+    run: ImportRun,
+    store: Store,
+    hash_algo: str,
+    max_bytes: int,
+    url: str | None = None,
+    inspector: Inspector | None = None,
 ) -> image_data.Facts:
     """Read the data of the task, or that under ``url``, once: hashes and format.
 
+    :param inspector: one that may refuse what it sees.
     :raises ImportFailed: it cannot be read, or is larger than the limit.
     """
     reader = open_data(run, store, url)
@@ -48,6 +54,7 @@ def measure(
             hash_algo=hash_algo,
             more_hashes=(expected,) if expected else (),
             max_bytes=max_bytes,
+            inspector=inspector,
             advance=run.advance,
         )
     except exceptions.LimitExceeded as error:
@@ -96,7 +103,7 @@ def _refusal(
     rules: FormatRules, facts: image_data.Facts, image: domain.Image
 ) -> exceptions.ImportFailed | None:
     try:
-        rules.check(facts.finding, image.disk_format or 'raw')
+        rules.check(facts.finding, image.disk_format, image.container_format)
     except exceptions.ImportFailed as error:
         return error
     return None

@@ -194,7 +194,7 @@ class Client:
 
     def put(self, image: Image, to: str) -> None:
         """Stage or upload the data once."""
-        if image.wrong == 'format' and to == 'file':
+        if image.wrong == 'format':
             image.intended.add('format_mismatch')
         headers = {'Content-Type': 'application/octet-stream'}
         if to == 'file' and self.rng.random() < 0.5:

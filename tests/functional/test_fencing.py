@@ -245,29 +245,34 @@ def test_a_conductor_that_stood_still_keeps_out_of_what_another_runs(stage):
         stage.check_active(stage.start_import(WEB))
 
 
+def declare(host, image_id, disk_format):
+    patch = [{'op': 'replace', 'path': '/disk_format', 'value': disk_format}]
+    kind = 'application/openstack-images-v2.1-json-patch'
+    answer = host.request(
+        'PATCH',
+        f'/v2/images/{image_id}',
+        data=json.dumps(patch),
+        headers={'Content-Type': kind},
+    )
+    assert answer.status_code == 200, answer.text
+
+
 @on('postgresql')
 @pytest.mark.parametrize('place', UNDOING)
 def test_a_conductor_that_was_undoing_an_import_spares_a_later_one(stage, place):
     a, b = stage.a, stage.b
     with stage.only(a):
-        image_id = b.create(disk_format='qcow2')
+        image_id = b.create()
         if UNDOING[place] == DIRECT:
             assert b.put(image_id, DATA).status_code == 204
+        declare(b, image_id, 'qcow2')
         arm(stage.both.folder, place)
         stage.post(image_id, UNDOING[place])
         wait_for(lambda: is_frozen(a.conductor), 10, f'a stop at {place}')
     try:
         task = b.wait(image_id)
         assert task['error']['code'] == 'format_mismatch', task
-        patch = [{'op': 'replace', 'path': '/disk_format', 'value': 'raw'}]
-        kind = 'application/openstack-images-v2.1-json-patch'
-        answer = b.request(
-            'PATCH',
-            f'/v2/images/{image_id}',
-            data=json.dumps(patch),
-            headers={'Content-Type': kind},
-        )
-        assert answer.status_code == 200, answer.text
+        declare(b, image_id, 'raw')
         if UNDOING[place] == DIRECT:
             assert b.put(image_id, DATA).status_code == 204
         stage.post(image_id, UNDOING[place])

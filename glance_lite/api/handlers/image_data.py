@@ -81,7 +81,7 @@ def stage_data(request: Request) -> Reply:
             )
         file_name = f'{image.image_id}.{_attempt()}'
         try:
-            facts = _stage(request, file_name, source, expected)
+            facts = _stage(request, image, file_name, source, expected)
             _record_staged(request, image, file_name, facts, token)
         except BaseException as error:
             if not _undo_stage(request, image, token, error, file_name):
@@ -235,11 +235,9 @@ def _store(
     source: body.BodySource,
     expected: int | None,
 ) -> tuple[domain.Location, Facts]:
-    conf = request.services.conf
     writer = store.open_writer(image.image_id, _attempt(), expected)
     try:
-        facts = _transfer(request, source, writer.write, expected)
-        inspection.FormatRules.from_conf(conf).check(facts.finding, image.disk_format or '')
+        facts = _transfer(request, image, source, writer.write, expected)
     except BaseException:
         writer.abort()
         raise
@@ -295,12 +293,16 @@ def _given_up(session: Session, image: domain.Image) -> exceptions.GlanceLiteErr
 
 
 def _stage(
-    request: Request, file_name: str, source: body.BodySource, expected: int | None
+    request: Request,
+    image: domain.Image,
+    file_name: str,
+    source: body.BodySource,
+    expected: int | None,
 ) -> dict[str, Any]:
     staging = request.services.staging
     fd = staging.create(file_name)
     try:
-        facts = _transfer(request, source, lambda data: files.write_all(fd, data), expected)
+        facts = _transfer(request, image, source, lambda data: files.write_all(fd, data), expected)
         return facts.to_record() | {'mtime_ns': seal(fd)}
     except BaseException:
         staging.remove(file_name)
@@ -337,17 +339,20 @@ def _is_staged(session: Session, image: domain.Image, file_name: str) -> bool:
 
 def _transfer(
     request: Request,
+    image: domain.Image,
     source: body.BodySource,
     write: Callable[[memoryview], None],
     expected: int | None,
 ) -> Facts:
     conf = request.services.conf
+    rules = inspection.FormatRules.from_conf(conf)
     return transfer(
         source,
         write,
         hash_algo=conf.hashing_algorithm,
         max_bytes=conf.image_size_cap,
         expected_bytes=expected,
+        inspector=rules.inspector(image.disk_format, image.container_format),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step
 from glance_lite.image_import.steps.download import Download
+from glance_lite.inspection import FormatRules
 from glance_lite.remote.http_source import HttpSource
 from glance_lite.remote.swift_source import SwiftSource
 from glance_lite.services import Services
@@ -32,4 +33,11 @@ def stage(services: Services, run: ImportRun) -> Step:
             return SwiftSource(source, uri, given).open()
         return source.open()
 
-    return Download(run, services.staging, open_source, conf.hashing_algorithm, conf.image_size_cap)
+    return Download(
+        run,
+        services.staging,
+        open_source,
+        FormatRules.from_conf(conf),
+        conf.hashing_algorithm,
+        conf.image_size_cap,
+    )

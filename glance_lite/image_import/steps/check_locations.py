@@ -72,7 +72,7 @@ class CheckLocations(Step):
             LOG.warning('Image %s gets no hash: %s', self.run.image_id, error)
             return
         _require_same(image, facts)
-        self._rules.check(facts.finding, image.disk_format or 'raw')
+        self._rules.check(facts.finding, image.disk_format, image.container_format)
         if not is_new:
             self._db.transact(lambda session: self._record(session, image, facts))
 

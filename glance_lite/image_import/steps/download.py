@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from glance_lite import exceptions, image_data
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step, uri_of
+from glance_lite.inspection import FormatRules
 from glance_lite.stores import files
 from glance_lite.stores.staging import StagingArea, seal
 
@@ -34,6 +35,7 @@ class Download(Step):
         run: ImportRun,
         staging: StagingArea,
         open_source: Callable[[Callable[[], None]], RemoteSource],
+        rules: FormatRules,
         hash_algo: str,
         max_bytes: int,
     ) -> None:
@@ -41,20 +43,21 @@ class Download(Step):
         super().__init__('download', run)
         self._staging = staging
         self._open_source = open_source
+        self._rules = rules
         self._hash_algo = hash_algo
         self._max_bytes = max_bytes
         self._file_name = f'{run.image_id}.{run.attempt}'
 
-    def execute(self) -> tuple[str, str, dict[str, Any]]:
+    def execute(self, image_before: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
         """Return the file's URI, twice, and the facts measured while the bytes came.
 
-        :raises ImportFailed: the source, or a limit, ended the download.
+        :raises ImportFailed: the source, a limit or the content ended the download.
         """
         self._clear()  # what an attempt before this one left
         source = self._open_source(self.run.checkpoint)
         try:
             self.run.bytes_total = source.content_length
-            facts = self._receive(source)
+            facts = self._receive(source, image_before)
         finally:
             source.close()
         self.run.data_path = self._staging.path(self._file_name)
@@ -68,7 +71,7 @@ class Download(Step):
     def _clear(self) -> None:
         self._staging.remove_all(self.run.image_id, self.run.lease.check)
 
-    def _receive(self, source: RemoteSource) -> dict[str, Any]:
+    def _receive(self, source: RemoteSource, image: dict[str, Any]) -> dict[str, Any]:
         expected = (self.run.task.plan.get('validation') or {}).get('os_hash_algo')
         fd = self._staging.create(self._file_name)
         try:
@@ -78,6 +81,7 @@ class Download(Step):
                 hash_algo=self._hash_algo,
                 more_hashes=(expected,) if expected else (),
                 max_bytes=self._max_bytes,
+                inspector=self._rules.inspector(image['disk_format'], image['container_format']),
                 advance=self.run.advance,
             )
             return facts.to_record() | {'mtime_ns': seal(fd)}

@@ -30,7 +30,12 @@ class HashLocation(Step):
 
         :raises ImportFailed: another hash, another format, unsafe, or it cannot be read.
         """
-        facts = located.measure(self.run, self._store, self._hash_algo, self._max_bytes)
+        inspector = self._rules.inspector(
+            image_before['disk_format'], image_before['container_format']
+        )
+        facts = located.measure(
+            self.run, self._store, self._hash_algo, self._max_bytes, inspector=inspector
+        )
         if facts.size != found_size:
             raise exceptions.ImportFailed('source_changed', 'The data has another size now.')
         wanted = self.run.task.plan['validation']
@@ -40,5 +45,4 @@ class HashLocation(Step):
                 'checksum_mismatch',
                 f"The {wanted['os_hash_algo']} of the content is {found}, not the one given.",
             )
-        self._rules.check(facts.finding, image_before['disk_format'] or 'raw')
         return facts.to_record()

@@ -47,11 +47,7 @@ class MeasureData(Step):
         if file_path == staged_path_0 and not self._changed(path, size, staged_facts):
             self.run.bytes_done = size
             return staged_facts, path
-        facts = self._measure(path, staged_facts['os_hash_algo'])
-        with self._db.reader() as session:
-            image = self.run.subject.read_bare(session)
-        self._rules.check(facts.finding, image.disk_format or 'raw')
-        return facts.to_record(), path
+        return self._measure(path, staged_facts['os_hash_algo']).to_record(), path
 
     def _keep_receipts(self) -> None:
         if self.run.receipts:
@@ -66,10 +62,13 @@ class MeasureData(Step):
         return (size, os.stat(path).st_mtime_ns) != (facts['size'], facts['mtime_ns'])
 
     def _measure(self, path: str, hash_algo: str) -> image_data.Facts:
+        with self._db.reader() as session:
+            image = self.run.subject.read_bare(session)
         with open(path, 'rb', buffering=0) as source:
             return image_data.transfer(
                 source,
                 lambda piece: None,
                 hash_algo=hash_algo,
+                inspector=self._rules.inspector(image.disk_format, image.container_format),
                 advance=self.run.advance,
             )

@@ -24,8 +24,11 @@ class VerifyStaged(Step):
         :raises ImportFailed: ``checksum_mismatch``, ``unsafe_image`` or ``format_mismatch``.
         """
         self._check_hash(staged_facts)
-        declared = image_before['disk_format'] or 'raw'
-        self._rules.check(Finding(**staged_facts['finding']), declared)
+        self._rules.check(
+            Finding(**staged_facts['finding']),
+            image_before['disk_format'],
+            image_before['container_format'],
+        )
 
     def _check_hash(self, facts: dict[str, Any]) -> None:
         wanted = self.run.task.plan.get('validation')

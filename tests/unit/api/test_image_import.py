@@ -10,6 +10,7 @@ import pytest
 from glance_lite import deploy
 from glance_lite.db import jobs, tasks
 from glance_lite.db import staged as staged_db
+from glance_lite.testing.hostile import qcow2_header
 
 from .conftest import FORMATS, Api, error
 
@@ -139,8 +140,9 @@ def test_deleting_an_image_cancels_its_import(api: Api) -> None:
 
 
 def test_a_new_import_forgets_the_error_of_the_last(api: Api) -> None:
-    path = api.create(disk_format='qcow2', container_format='bare')
-    api.call('PUT', path + '/stage', b'not qcow2')
+    path = api.stage(b'not qcow2')
+    qcow2 = [{'op': 'replace', 'path': '/disk_format', 'value': 'qcow2'}]
+    assert api.call('PATCH', path, qcow2).status_int == 200
     api.call('POST', path + '/import', DIRECT)
     deploy.load_conductor(api.services.conf, api.services).run_pending()
     image = api.get(path).json
@@ -148,7 +150,9 @@ def test_a_new_import_forgets_the_error_of_the_last(api: Api) -> None:
     assert image['os_glance_import_error'].startswith('format_mismatch: ')
     [task] = api.get(path + '/tasks').json['tasks']
     assert (task['status'], task['error']['code']) == ('failure', 'format_mismatch')
-    api.call('PUT', path + '/stage', b'again')
+    assert error(api.call('PUT', path + '/stage', b'again')) == (415, 'format_mismatch')
+    assert api.get(path).json['status'] == 'queued' and api.staged_files() == []
+    api.call('PUT', path + '/stage', qcow2_header())
     assert api.call('POST', path + '/import', DIRECT).status_int == 202
     assert 'os_glance_import_error' not in api.get(path).json
     assert 'os_glance_failed_import' not in api.get(path).json

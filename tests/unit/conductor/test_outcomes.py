@@ -133,7 +133,10 @@ def test_refused_content_is_removed_and_may_be_staged_again(make_conf):
     image, done = run(engine, engine.stage(disk_format='qcow2'))
     assert (image.status, image.size) == ('queued', None)
     assert done.error['code'] == 'format_mismatch' and not done.error['retryable']
-    assert done.message == ('The image is declared as qcow2, but its content is of format raw.')
+    assert done.message == (
+        'The image is declared as qcow2, but its content is of format raw. Failed check: format '
+        'match.'
+    )
     assert engine.leftovers() == CLEAN
 
 
