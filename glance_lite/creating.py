@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
-from glance_lite import exceptions
+from glance_lite import quotas
 from glance_lite.context import RequestContext
 from glance_lite.db import images
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
 from glance_lite.domain import image_rules
+from glance_lite.domain.quota import Limits
 from glance_lite.policy import Policy, target_of
 from glance_lite.property_protection import CREATE, PropertyProtection
 
@@ -69,22 +70,10 @@ def require_quotas(
     image_rules.check_quota(image.tags, conf.image_tag_quota, 'tags', had)
 
 
-def insert(session: Session, conf: cfg.ConfigOpts, image: domain.Image) -> None:
+def insert(session: Session, limits: Limits, image: domain.Image) -> None:
     """Add an image if its project may have one more; errors also as :func:`db.images.insert`.
-
-    Requests at the same moment may each find the last place free, and take it.
 
     :raises LimitExceeded: the project has as many as it may.
     """
-    require_place(session, conf, image)
+    quotas.require_image(session, limits, image.owner)
     images.insert(session, image)
-
-
-def require_place(session: Session, conf: cfg.ConfigOpts, image: domain.Image) -> None:
-    """Raise unless the project of a new image may have one more.
-
-    :raises LimitExceeded: it has as many as it may.
-    """
-    quota = conf.project_image_quota
-    if quota >= 0 and images.count_owned(session, image.owner, quota) >= quota:
-        raise exceptions.LimitExceeded(f'A project may have {quota} images at most.')

@@ -10,7 +10,9 @@ import dataclasses
 
 from oslo_config import cfg
 
+from glance_lite import quotas
 from glance_lite.db.engine import Database
+from glance_lite.domain.quota import Limits
 from glance_lite.jobs.announcer import Announcer
 from glance_lite.metrics import Meter
 from glance_lite.notifications import Notifier
@@ -77,3 +79,8 @@ class Services:
     def http_options(self) -> HttpOptions:
         """How URLs are fetched."""
         return self.rules.http_options
+
+    @property
+    def limits(self) -> Limits:
+        """What every project may have."""
+        return quotas.configured(self.conf)

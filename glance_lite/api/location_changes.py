@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from glance_lite import exceptions, removing
+from glance_lite import exceptions, quotas, removing
 from glance_lite.api import access
 from glance_lite.api.wsgi import Request
 from glance_lite.db import images, removals
@@ -22,6 +22,7 @@ from glance_lite.domain import given_location, image_rules, json_patch
 from glance_lite.domain import image as domain
 from glance_lite.domain.given_location import GivenLocation
 from glance_lite.domain.json_patch import Change
+from glance_lite.domain.quota import Budget, Limits
 from glance_lite.domain.task import Task
 from glance_lite.image_import import checking, start
 from glance_lite.remote import urls
@@ -151,12 +152,14 @@ class LocationEdit:
             len(self._before),
         )
 
-    def finish(self, sizes: dict[str, int]) -> Moved:
+    def finish(self, sizes: dict[str, int], limits: Limits) -> Moved:
         """Write the locations, and tell what follows. A queued image that gets some is active.
 
         :param sizes: what :func:`look` returned.
+        :param limits: those of the project that owns the image.
         :raises InvalidRequest: a location has not as many bytes as the image, or formats lack.
         :raises Conflict: nothing would be left that is known to be the data of the image.
+        :raises LimitExceeded: the project has no room for so many.
         """
         image, added = self._image, self.added
         if image.locations == self._before:
@@ -178,6 +181,10 @@ class LocationEdit:
             raise exceptions.InvalidRequest(
                 f'All locations of the image must have {expected} bytes.'
             )
+        grown = len(image.locations) - len(self._before)
+        if grown > 0:
+            rooms = quotas.room_to_store(self._session, limits, image.owner, grown)
+            Budget(rooms).require(expected)
         task = None
         if is_checked:
             new = [place.url for place in added]

@@ -66,6 +66,15 @@ OPTS = [
         mutable=True,
         help='Bytes of image data at most, for uploads, staging and downloads alike.',
     ),
+    cfg.Opt(
+        'user_storage_quota',
+        type=types.StorageSize(),
+        default='0',
+        mutable=True,
+        help='Bytes that the data of all images of a project may have in all stores together, each '
+        'copy counted; staged data must fit beside it. A number with B, KB, MB, GB or TB, each '
+        '1024 of the one before. 0: any.',
+    ),
     cfg.IntOpt(
         'project_image_quota',
         default=-1,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Option types that forgive the two spellings of a list: ``[a, b]`` and ``a, b``.
+"""Option types: lists that may be written ``[a, b]`` and ``a, b``, names of hashes, sizes.
 
 Only types; options are in the sibling modules.
 """
@@ -7,6 +7,7 @@ Only types; options are in the sibling modules.
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 from oslo_config import types
@@ -52,6 +53,27 @@ class HashAlgorithm(types.String):
         if not digest_size:
             raise ValueError(f'{name} is not the name of a hash of hashlib with a fixed length')
         return name
+
+
+class StorageSize(types.String):
+    """A number of bytes with a unit: ``B``, ``KB``, ``MB``, ``GB``, ``TB``, each 1024 of the one
+    before; without a unit, bytes. The value is an int.
+    """
+
+    _UNITS = ('B', 'KB', 'MB', 'GB', 'TB')
+    #: What a column of the database holds.
+    _MOST = (1 << 63) - 1
+
+    def __call__(self, value: Any) -> int:  # type: ignore[override]
+        found = re.fullmatch(r'([0-9]+) ?([KMGT]?B)?', str(value).strip().upper(), re.ASCII)
+        if found is None:
+            raise ValueError(
+                f'{value!r} is not a whole number with one of the units {", ".join(self._UNITS)}'
+            )
+        size = int(found[1]) << 10 * self._UNITS.index(found[2] or 'B')
+        if size > self._MOST:
+            raise ValueError(f'{value} is more than {self._MOST} bytes')
+        return size
 
 
 def _unquote(item: str) -> str:

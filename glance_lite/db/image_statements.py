@@ -90,13 +90,6 @@ BESIDE = sa.union_all(
 )
 #: The row of an image alone.
 ROW = sa.select(_IMAGES.id, *(_IMAGES[name] for name in COLUMNS)).where(*_IS_THIS)
-#: How many images a project owns, counted no further than needed.
-COUNT_OWNED = sa.select(sa.func.count()).select_from(
-    sa.select(_IMAGES.id)
-    .where(_IMAGES.owner == sa.bindparam('this_owner'), _IMAGES.deleted.is_(False))
-    .limit(sa.bindparam('most', type_=sa.Integer()))
-    .subquery()
-)
 #: The row of an image, deleted or not.
 TAKEN = sa.select(_IMAGES.id).where(_IMAGES.id == _THIS)
 #: Lock the row of an image.

@@ -62,11 +62,6 @@ def get_for_update(session: Session, image_id: str) -> domain.Image:
     return get(session, image_id)
 
 
-def count_owned(session: Session, owner: str | None, most: int) -> int:
-    """Return how many images a project owns; ``most`` if it is more."""
-    return session.scalar(statements.COUNT_OWNED, {'this_owner': owner, 'most': most}) or 0
-
-
 def load(session: Session, rows: Sequence[Any]) -> list[domain.Image]:
     """Turn rows of the images table into images, with one query for all that stands beside."""
     images = {row.id: _from_row(row) for row in rows}

@@ -27,9 +27,9 @@ class Task:
     """One import. ``input`` is the request as given; ``plan`` is what the service made of it.
 
     ``plan`` has ``method`` (name), ``uri`` (web-download), ``stores`` (ids),
-    ``all_stores_must_succeed``, ``plugins`` (names in order; none for copy-image) and
-    ``validation`` (the hash to expect, or None). ``caller`` is the identity without a token.
-    ``progress`` and ``error`` are shown to the owner.
+    ``all_stores_must_succeed``, ``plugins`` (names in order; none for copy-image), ``validation``
+    (the hash to expect, or None) and ``limits`` (of the project when the import was asked for).
+    ``caller`` is the identity without a token. ``progress`` and ``error`` are shown to the owner.
 
     ``receipts`` tells what each import plugin did: ``plugin``, ``distribution``, ``version``,
     ``outcome``, ``seconds`` and ``note``, in the order in which they ran.

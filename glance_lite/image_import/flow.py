@@ -24,11 +24,12 @@ from typing import Any
 
 from taskflow.patterns import linear_flow
 
-from glance_lite import creating, exceptions
+from glance_lite import creating, exceptions, quotas
 from glance_lite.context import RequestContext
 from glance_lite.domain import image as image_domain
 from glance_lite.domain import import_request
 from glance_lite.domain import task as task_domain
+from glance_lite.domain.quota import Limits
 from glance_lite.domain.task import Task
 from glance_lite.image_import import (
     location_flow,
@@ -37,6 +38,7 @@ from glance_lite.image_import import (
     publishing,
     surface,
 )
+from glance_lite.image_import.allowance import Allowance, as_failures
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step
 from glance_lite.image_import.steps.activate_image import ActivateImage
@@ -74,16 +76,17 @@ def build_flow(services: Services, run: ImportRun) -> ImportFlow:
         return ImportFlow(_check_flow(services, run), {})
     stores = [services.stores.get(store_id) for store_id in plan['stores']]
     discard = functools.partial(publishing.discard_attempts, services.db, services.stores, run)
-    permit = permission(services, run.task)
+    allowance = Allowance(services.db, run)
+    permit = permission(services, run.task, allowance.limits)
     flow = linear_flow.Flow('image-import')
-    flow.add(ConfirmClaim(run, services.db, permit), methods.stage(services, run))
-    plugin_of = {} if run.keeps_status else _add_checks(flow, services, run)
+    flow.add(ConfirmClaim(run, services.db, permit), methods.stage(services, run, allowance))
+    plugin_of = {} if run.keeps_status else _add_checks(flow, services, run, allowance)
     flow.add(
         *(
             CopyToStore(run, store, number, plan['all_stores_must_succeed'], discard)
             for number, store in enumerate(stores)
         ),
-        _publishing_step(services, run, len(stores), permit),
+        _publishing_step(services, run, len(stores), allowance, permit),
         DeleteStaged(run, services.staging),
         CompleteTask(run, services.db, time_to_live(services)),
     )
@@ -108,22 +111,28 @@ def time_to_live(services: Services) -> datetime.timedelta:
 
 
 def _publishing_step(
-    services: Services, run: ImportRun, copies: int, permit: Callable[[], None]
+    services: Services,
+    run: ImportRun,
+    copies: int,
+    allowance: Allowance,
+    permit: Callable[[], None],
 ) -> Step:
     if run.keeps_status:
-        return AddLocations(run, services.db, services.stores, copies)
-    return ActivateImage(run, services.db, services.stores, copies, permit)
+        return AddLocations(run, services.db, services.stores, copies, allowance)
+    return ActivateImage(run, services.db, services.stores, copies, allowance, permit)
 
 
-def _add_checks(flow: linear_flow.Flow, services: Services, run: ImportRun) -> dict[str, str]:
+def _add_checks(
+    flow: linear_flow.Flow, services: Services, run: ImportRun, allowance: Allowance
+) -> dict[str, str]:
     rules = FormatRules.from_conf(services.conf)
     flow.add(VerifyStaged(run, rules))
     plugin_of = _add_plugins(flow, services, run)
-    flow.add(MeasureData(run, services.db, services.staging, rules))
+    flow.add(MeasureData(run, services.db, services.staging, rules, allowance))
     return plugin_of
 
 
-def permission(services: Services, task: Task) -> Callable[[], None]:
+def permission(services: Services, task: Task, limits: Limits) -> Callable[[], None]:
     """Return what raises :class:`ImportFailed` when the caller may not have the image made.
 
     An image that was there before was permitted when it was created.
@@ -134,15 +143,14 @@ def permission(services: Services, task: Task) -> Callable[[], None]:
         image = image_domain.from_draft(task.image_id, task.plan['image'])
         caller = RequestContext.from_record(task.caller)
         try:
-            with services.db.reader() as session:
-                creating.require_place(session, services.conf, image)
-            creating.require_creation(
-                services.policy, services.conf, caller, image, services.rules.protection
-            )
+            with as_failures(), services.db.reader() as session:
+                quotas.require_image(session, limits, image.owner)
+            with as_failures():
+                creating.require_creation(
+                    services.policy, services.conf, caller, image, services.rules.protection
+                )
         except exceptions.Forbidden as error:
             raise exceptions.ImportFailed('not_permitted', error.message) from error
-        except exceptions.LimitExceeded as error:
-            raise exceptions.ImportFailed('quota_exceeded', error.message) from error
 
     return require if task_domain.makes_image(task) else lambda: None
 

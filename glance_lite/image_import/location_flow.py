@@ -15,6 +15,7 @@ import datetime
 from taskflow.patterns import linear_flow
 
 from glance_lite.image_import import located
+from glance_lite.image_import.allowance import Allowance
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.steps.activate_located import ActivateLocated
 from glance_lite.image_import.steps.complete_task import CompleteTask
@@ -37,7 +38,9 @@ def build(services: Services, run: ImportRun, time_to_live: datetime.timedelta) 
     limits = conf.hashing_algorithm, conf.image_size_cap
     compares = bool(plan['do_secure_hash'] and plan['validation'])
     flow = linear_flow.Flow('location-import')
-    flow.add(ConfirmClaim(run, db), FindLocation(run, store, conf.image_size_cap))
+    flow.add(
+        ConfirmClaim(run, db), FindLocation(run, store, conf.image_size_cap, Allowance(db, run))
+    )
     if compares:
         flow.add(HashLocation(run, store, rules, *limits))
     flow.add(ActivateLocated(run, db, compares))

@@ -53,13 +53,17 @@ def register_location(
     """Claim the image, post the task and announce it; all of it or nothing. Return the task.
 
     :raises ImportRunning, StatusConflict: another request was quicker.
-    :raises LimitExceeded: as many tasks of the project wait and run as may.
+    :raises LimitExceeded: as many tasks of the project wait and run as may, or it has no room for
+        the data.
     """
+    limits = services.limits
     task = _plan(services, caller, image, store_id, wanted)
+    task.plan['limits'] = limits.to_record()
     conf = services.conf['import']
 
     def work(session: Session) -> None:
         start.require_place(session, conf.max_unfinished_per_project, task.owner)
+        start.require_room(session, limits, image, 1)
         _post(session, task, conf.deadline)
 
     services.db.transact(

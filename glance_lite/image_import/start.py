@@ -13,7 +13,7 @@ from typing import Any
 
 from oslo_log import log
 
-from glance_lite import creating, exceptions
+from glance_lite import exceptions, quotas
 from glance_lite.context import RequestContext
 from glance_lite.db import engine, images, jobs, staged, tasks
 from glance_lite.db.engine import Session
@@ -21,6 +21,7 @@ from glance_lite.domain import image as domain
 from glance_lite.domain import image_rules, import_request, task_request
 from glance_lite.domain import task as task_domain
 from glance_lite.domain.import_request import COPY_IMAGE, ImportRequest
+from glance_lite.domain.quota import Budget, Limits
 from glance_lite.domain.task import Task
 from glance_lite.domain.task_request import TaskRequest
 from glance_lite.remote import http_source, swift_source
@@ -118,8 +119,10 @@ def start_task(
 
     :param image: what is to be made; its id is told to nobody before it is there.
     :param uri: what :func:`check_task_source` returned.
-    :raises LimitExceeded: the project has as many images, or unfinished imports, as it may.
+    :raises LimitExceeded: the project has as many images, or unfinished imports, as it may, or no
+        room for the data.
     """
+    limits = services.limits
     task = Task(
         type=task_domain.IMPORT,
         task_id=str(uuid.uuid4()),
@@ -141,6 +144,7 @@ def start_task(
             'all_stores_must_succeed': True,
             'plugins': list(services.plugins.names),
             'validation': None,
+            'limits': limits.to_record(),
         },
         caller=caller.to_record(),
     )
@@ -148,7 +152,8 @@ def start_task(
 
     def post(session: Session) -> None:
         require_place(session, conf.max_unfinished_per_project, task.owner)
-        creating.require_place(session, services.conf, image)
+        quotas.require_image(session, limits, image.owner)
+        require_room(session, limits, image, len(stores))
         tasks.insert(session, task, deadline_in=conf.deadline)
         jobs.post(session, task.task_id, JOB, {}, project=task.owner)
 
@@ -178,13 +183,17 @@ def start_import(
     :param body: the request as it came; kept without the secrets of its URI.
     :raises ImportRunning: another request was quicker.
     :raises StatusConflict: the image is not ready for it any more.
-    :raises LimitExceeded: as many imports of the project wait and run as may.
+    :raises LimitExceeded: as many imports of the project wait and run as may, or it has no room for
+        the data.
     """
+    limits = services.limits
     task = _plan(services, caller, image, wanted, stores, body)
+    task.plan['limits'] = limits.to_record()
     conf = services.conf['import']
 
     def work(session: Session) -> None:
         require_place(session, conf.max_unfinished_per_project, task.owner)
+        require_room(session, limits, image, len(stores))
         _post(session, task, wanted, conf.deadline)
 
     services.db.transact(
@@ -215,6 +224,16 @@ def require_place(session: Session, limit: int, project: str | None) -> None:
             f'{limit} imports of the project wait or run, and no more may; try again when one '
             'has ended.'
         )
+
+
+def require_room(session: Session, limits: Limits, image: domain.Image, copies: int) -> None:
+    """Raise unless the data of an image may come, and its copies fit as far as its size is known.
+
+    :raises LimitExceeded: the project of the image has as much as it may.
+    """
+    if image.status != domain.UPLOADING:  # else it counts since it was staged
+        quotas.require_arrival(session, limits, image.owner)
+    Budget(quotas.room_to_store(session, limits, image.owner, copies)).require(image.size)
 
 
 def _plan(

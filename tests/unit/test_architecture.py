@@ -24,6 +24,7 @@ FLOORS = [
         'notifications',
     },
     {'db', 'image_data'},
+    {'quotas'},
     {'jobs', 'receiving', 'removing', 'exporting', 'creating', 'watching'},
     {'services'},
     {'image_import'},

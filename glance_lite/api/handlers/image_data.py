@@ -15,13 +15,14 @@ from typing import Any, TypeVar
 
 from oslo_log import log
 
-from glance_lite import exceptions, inspection, notifications, removing
+from glance_lite import exceptions, inspection, notifications, quotas, removing
 from glance_lite.api import access, body, errors, ranges, sending
 from glance_lite.api.wsgi import Reply, Request
 from glance_lite.db import images, ownership, removals, staged, uploads
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
 from glance_lite.domain import image_rules, import_request
+from glance_lite.domain.quota import Budget, Limits, Room
 from glance_lite.image_data import Facts, transfer
 from glance_lite.image_import import checking
 from glance_lite.stores import files
@@ -31,7 +32,6 @@ from glance_lite.stores.staging import seal
 
 LOG = log.getLogger(__name__)
 
-_Body = tuple[body.BodySource, int | None]
 _Opened = TypeVar('_Opened')
 _Decision = TypeVar('_Decision')
 _Otherwise = TypeVar('_Otherwise')
@@ -42,19 +42,29 @@ OCTET_STREAM = 'application/octet-stream'
 PATIENCE_SECONDS = 60.0
 
 
+@dataclasses.dataclass(frozen=True)
+class _Body:
+    """A body to read: the bytes announced, if any, and what its project may have."""
+
+    source: body.BodySource
+    expected: int | None
+    limits: Limits
+    budget: Budget
+
+
 def upload_data(request: Request) -> Reply:
     """``PUT /v2/images/{image_id}/file``: store the body as the data of a queued image."""
     with request.services.receiving.receive() as token:
         with request.services.receiving.beginning():
-            image, (store, (source, expected)) = _begin(
+            image, (store, data) = _begin(
                 request, 'upload_image', domain.SAVING, token, _open_upload
             )
         notifier = request.services.notifier
         notifier.image('prepare', dataclasses.replace(image, status=domain.SAVING))
         location = None
         try:
-            location, facts = _store(request, image, store, source, expected)
-            _publish(request, image, location, facts, token)
+            location, facts = _store(request, image, store, data)
+            _publish(request, image, location, facts, data.limits, token)
         except BaseException as error:
             if not _undo_upload(request, image, token, error, location):
                 raise
@@ -76,13 +86,11 @@ def stage_data(request: Request) -> Reply:
         )
     with services.receiving.receive() as token:
         with services.receiving.beginning():
-            image, (source, expected) = _begin(
-                request, 'modify_image', domain.UPLOADING, token, _open_body
-            )
+            image, data = _begin(request, 'modify_image', domain.UPLOADING, token, _open_stage)
         file_name = f'{image.image_id}.{_attempt()}'
         try:
-            facts = _stage(request, image, file_name, source, expected)
-            _record_staged(request, image, file_name, facts, token)
+            facts = _stage(request, image, file_name, data)
+            _record_staged(request, image, file_name, facts, data.limits, token)
         except BaseException as error:
             if not _undo_stage(request, image, token, error, file_name):
                 raise
@@ -156,11 +164,12 @@ def _begin(
     rule: str,
     status: str,
     token: str,
-    open_body: Callable[[Request, domain.Image], _Opened],
+    open_body: Callable[[Request, Session, domain.Image], _Opened],
 ) -> tuple[domain.Image, _Opened]:
     """Move the queued image on, so that no other request writes its data, if all is in order.
 
-    :param open_body: judges the headers before anything changes; its result is returned.
+    :param open_body: judges the headers, and what the project has, before anything changes; its
+        result is returned.
     """
 
     def work(session: Session) -> tuple[domain.Image, _Opened]:
@@ -169,7 +178,7 @@ def _begin(
             raise exceptions.UnsupportedMediaType(
                 f'Image data is taken with Content-Type {OCTET_STREAM} only.'
             )
-        opened = open_body(request, image)
+        opened = open_body(request, session, image)
         if not images.update(session, image.image_id, from_status=domain.QUEUED, status=status):
             found = images.get_bare(session, image.image_id).status
             raise exceptions.StatusConflict(
@@ -185,10 +194,18 @@ def _begin(
     )
 
 
-def _open_upload(request: Request, image: domain.Image) -> tuple[Store, _Body]:
+def _open_upload(request: Request, session: Session, image: domain.Image) -> tuple[Store, _Body]:
     store = _chosen_store(request)
     image_rules.require_formats(image, exceptions.InvalidRequest)
-    return store, _open_body(request, image)
+    limits = request.services.limits
+    rooms = quotas.room_to_store(session, limits, image.owner)
+    return store, _open_body(request, session, image, limits, rooms)
+
+
+def _open_stage(request: Request, session: Session, image: domain.Image) -> _Body:
+    limits = request.services.limits
+    rooms = quotas.room_to_stage(session, limits, image.owner)
+    return _open_body(request, session, image, limits, rooms)
 
 
 def _chosen_store(request: Request) -> Store:
@@ -206,8 +223,10 @@ def _chosen_store(request: Request) -> Store:
     return store
 
 
-def _open_body(request: Request, image: domain.Image) -> _Body:
-    """Return the body and the bytes that the headers announce; nothing is read yet."""
+def _open_body(
+    request: Request, session: Session, image: domain.Image, limits: Limits, rooms: list[Room]
+) -> _Body:
+    """Return the body, if it may come; nothing is read yet."""
     source = body.BodySource(request.environ)
     announced = request.headers.get('x-openstack-image-size')
     expected = source.length
@@ -225,19 +244,21 @@ def _open_body(request: Request, image: domain.Image) -> _Body:
     cap = request.services.conf.image_size_cap
     if expected is not None and expected > cap:
         raise exceptions.LimitExceeded(f'The image data is larger than the limit of {cap} bytes.')
-    return source, expected
+    quotas.require_arrival(session, limits, image.owner)
+    budget = Budget(rooms)
+    budget.require(expected)
+    return _Body(source, expected, limits, budget)
 
 
 def _store(
     request: Request,
     image: domain.Image,
     store: Store,
-    source: body.BodySource,
-    expected: int | None,
+    data: _Body,
 ) -> tuple[domain.Location, Facts]:
-    writer = store.open_writer(image.image_id, _attempt(), expected)
+    writer = store.open_writer(image.image_id, _attempt(), data.expected)
     try:
-        facts = _transfer(request, image, source, writer.write, expected)
+        facts = _transfer(request, image, data, writer.write)
     except BaseException:
         writer.abort()
         raise
@@ -246,15 +267,22 @@ def _store(
 
 
 def _publish(
-    request: Request, image: domain.Image, location: domain.Location, facts: Facts, token: str
+    request: Request,
+    image: domain.Image,
+    location: domain.Location,
+    facts: Facts,
+    limits: Limits,
+    token: str,
 ) -> None:
     """Make the image active.
 
     :raises Gone: it was deleted meanwhile.
+    :raises LimitExceeded: others used up what was left when the data began to come.
     """
 
     def work(session: Session) -> None:
         _require_ours(session, image, token)
+        Budget(quotas.room_to_store(session, limits, image.owner)).require(facts.size)
         images.update(
             session,
             image.image_id,
@@ -292,17 +320,11 @@ def _given_up(session: Session, image: domain.Image) -> exceptions.GlanceLiteErr
     )
 
 
-def _stage(
-    request: Request,
-    image: domain.Image,
-    file_name: str,
-    source: body.BodySource,
-    expected: int | None,
-) -> dict[str, Any]:
+def _stage(request: Request, image: domain.Image, file_name: str, data: _Body) -> dict[str, Any]:
     staging = request.services.staging
     fd = staging.create(file_name)
     try:
-        facts = _transfer(request, image, source, lambda data: files.write_all(fd, data), expected)
+        facts = _transfer(request, image, data, lambda piece: files.write_all(fd, piece))
         return facts.to_record() | {'mtime_ns': seal(fd)}
     except BaseException:
         staging.remove(file_name)
@@ -312,12 +334,18 @@ def _stage(
 
 
 def _record_staged(
-    request: Request, image: domain.Image, file_name: str, facts: dict[str, Any], token: str
+    request: Request,
+    image: domain.Image,
+    file_name: str,
+    facts: dict[str, Any],
+    limits: Limits,
+    token: str,
 ) -> None:
     area = request.services.staging.area_id
 
     def work(session: Session) -> None:
         _require_ours(session, image, token)
+        Budget(quotas.room_to_stage(session, limits, image.owner)).require(facts['size'])
         images.update(session, image.image_id, from_status=domain.UPLOADING, size=facts['size'])
         staged.insert(session, staged.Staged(image.image_id, area, file_name, facts))
 
@@ -338,20 +366,21 @@ def _is_staged(session: Session, image: domain.Image, file_name: str) -> bool:
 
 
 def _transfer(
-    request: Request,
-    image: domain.Image,
-    source: body.BodySource,
-    write: Callable[[memoryview], None],
-    expected: int | None,
+    request: Request, image: domain.Image, data: _Body, write: Callable[[memoryview], None]
 ) -> Facts:
     conf = request.services.conf
     rules = inspection.FormatRules.from_conf(conf)
+
+    def write_what_fits(piece: memoryview) -> None:
+        data.budget.spend(len(piece))
+        write(piece)
+
     return transfer(
-        source,
-        write,
+        data.source,
+        write_what_fits,
         hash_algo=conf.hashing_algorithm,
         max_bytes=conf.image_size_cap,
-        expected_bytes=expected,
+        expected_bytes=data.expected,
         inspector=rules.inspector(image.disk_format, image.container_format),
     )
 

@@ -31,7 +31,7 @@ def create_image(request: Request) -> Reply:
         services.policy, services.conf, request.context, image, services.rules.protection
     )
     services.db.transact(
-        lambda session: creating.insert(session, services.conf, image),
+        lambda session: creating.insert(session, services.limits, image),
         done=lambda session: ownership.of(session, image.image_id).status is not None,
     )
     image.tags.sort()
@@ -114,7 +114,7 @@ def update_image(request: Request) -> Reply:
         creating.require_quotas(services.conf, image, before)
         columns = {name: getattr(image, name) for name in changed if name in attributes.COLUMNS}
         image.updated_at = utcnow()
-        moved = edit.finish(sizes)
+        moved = edit.finish(sizes, services.limits)
         columns |= {'updated_at': image.updated_at, **moved.columns}
         images.update(session, image.image_id, from_status=before.status, **columns)
         images.set_properties(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from glance_lite.image_import.allowance import Allowance
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step
 from glance_lite.image_import.steps.download import Download
@@ -14,7 +15,7 @@ from glance_lite.remote.swift_source import SwiftSource
 from glance_lite.services import Services
 
 
-def stage(services: Services, run: ImportRun) -> Step:
+def stage(services: Services, run: ImportRun, allowance: Allowance) -> Step:
     """Return the step that downloads the bytes."""
     conf = services.conf
     uri: str = run.task.plan['uri']
@@ -40,4 +41,5 @@ def stage(services: Services, run: ImportRun) -> Step:
         FormatRules.from_conf(conf),
         conf.hashing_algorithm,
         conf.image_size_cap,
+        allowance,
     )

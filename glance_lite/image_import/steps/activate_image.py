@@ -12,6 +12,7 @@ from typing import Any
 from glance_lite import exceptions
 from glance_lite.db.engine import Database, Session
 from glance_lite.image_import import publishing
+from glance_lite.image_import.allowance import Allowance
 from glance_lite.image_import.publishing import Copies
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step
@@ -27,23 +28,25 @@ class ActivateImage(Step):
         db: Database,
         stores: StoreRegistry,
         copies: int,
+        allowance: Allowance,
         permit: Callable[[], None],
     ) -> None:
         """Expect ``copies`` results of ``copy-to-store``; ``permit`` as of ``confirm-claim``."""
         super().__init__('activate-image', run, requires=Copies.names(copies))
         self._db, self._stores = db, stores
-        self._permit = permit
+        self._allowance, self._permit = allowance, permit
 
     def execute(self, image_facts: dict[str, Any], **copies: dict[str, Any]) -> None:
         """Publish the copies that succeeded.
 
-        :raises ImportFailed: none succeeded, one is not there any more, or the image may not be
-            made any more.
+        :raises ImportFailed: none succeeded, one is not there any more, the image may not be made
+            any more, or others used up the room of its project.
         :raises ImportCancelled: the image was deleted meanwhile.
         """
         found = Copies(copies)
         found.require_whole(self._stores, image_facts['size'])
         self._permit()
+        self._allowance.require(image_facts['size'], len(found.locations))
         columns = {
             name: image_facts[name]
             for name in ('size', 'checksum', 'os_hash_algo', 'os_hash_value')

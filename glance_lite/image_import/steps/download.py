@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from glance_lite import exceptions, image_data
+from glance_lite.domain.quota import Budget
+from glance_lite.image_import.allowance import Allowance, as_failures
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step, uri_of
 from glance_lite.inspection import FormatRules
@@ -38,6 +40,7 @@ class Download(Step):
         rules: FormatRules,
         hash_algo: str,
         max_bytes: int,
+        allowance: Allowance,
     ) -> None:
         """Fetch from what ``open_source`` opens; it is given the checkpoint to ask meanwhile."""
         super().__init__('download', run)
@@ -46,6 +49,7 @@ class Download(Step):
         self._rules = rules
         self._hash_algo = hash_algo
         self._max_bytes = max_bytes
+        self._allowance = allowance
         self._file_name = f'{run.image_id}.{run.attempt}'
 
     def execute(self, image_before: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
@@ -54,10 +58,13 @@ class Download(Step):
         :raises ImportFailed: the source, a limit or the content ended the download.
         """
         self._clear()  # what an attempt before this one left
+        budget = self._allowance.to_stage(len(self.run.task.plan['stores']))
         source = self._open_source(self.run.checkpoint)
         try:
             self.run.bytes_total = source.content_length
-            facts = self._receive(source, image_before)
+            with as_failures():
+                budget.require(source.content_length)
+            facts = self._receive(source, image_before, budget)
         finally:
             source.close()
         self.run.data_path = self._staging.path(self._file_name)
@@ -71,13 +78,21 @@ class Download(Step):
     def _clear(self) -> None:
         self._staging.remove_all(self.run.image_id, self.run.lease.check)
 
-    def _receive(self, source: RemoteSource, image: dict[str, Any]) -> dict[str, Any]:
+    def _receive(
+        self, source: RemoteSource, image: dict[str, Any], budget: Budget
+    ) -> dict[str, Any]:
         expected = (self.run.task.plan.get('validation') or {}).get('os_hash_algo')
         fd = self._staging.create(self._file_name)
+
+        def write(piece: memoryview) -> None:
+            with as_failures():
+                budget.spend(len(piece))
+            files.write_all(fd, piece)
+
         try:
             facts = image_data.transfer(
                 source,
-                lambda piece: files.write_all(fd, piece),
+                write,
                 hash_algo=self._hash_algo,
                 more_hashes=(expected,) if expected else (),
                 max_bytes=self._max_bytes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from glance_lite import exceptions
 from glance_lite.image_import import located
+from glance_lite.image_import.allowance import Allowance
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step
 from glance_lite.stores.base import Store
@@ -15,14 +16,15 @@ class FindLocation(Step):
 
     default_provides = 'found_size'
 
-    def __init__(self, run: ImportRun, store: Store, max_bytes: int) -> None:
+    def __init__(self, run: ImportRun, store: Store, max_bytes: int, allowance: Allowance) -> None:
         super().__init__('find-location', run)
         self._store, self._max_bytes = store, max_bytes
+        self._allowance = allowance
 
     def execute(self) -> int:
         """Return the size that the source tells.
 
-        :raises ImportFailed: the source cannot be read, or is too large.
+        :raises ImportFailed: the source cannot be read, is too large, or the project has no room.
         """
         reader = located.open_data(self.run, self._store)
         reader.close()
@@ -30,4 +32,5 @@ class FindLocation(Step):
             raise exceptions.ImportFailed(
                 'too_large', f'The image data is larger than the limit of {self._max_bytes} bytes.'
             )
+        self._allowance.require(reader.length)
         return reader.length

@@ -12,6 +12,7 @@ from typing import Any
 from glance_lite import image_data
 from glance_lite.db import tasks
 from glance_lite.db.engine import Database
+from glance_lite.image_import.allowance import Allowance
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step, path_in
 from glance_lite.inspection import FormatRules
@@ -27,23 +28,30 @@ class MeasureData(Step):
     default_provides = ('image_facts', 'data_path')
 
     def __init__(
-        self, run: ImportRun, db: Database, staging: StagingArea, rules: FormatRules
+        self,
+        run: ImportRun,
+        db: Database,
+        staging: StagingArea,
+        rules: FormatRules,
+        allowance: Allowance,
     ) -> None:
         super().__init__('measure-data', run)
         self._db, self._staging = db, staging
-        self._rules = rules
+        self._rules, self._allowance = rules, allowance
 
     def execute(
         self, file_path: str, staged_path_0: str, staged_facts: dict[str, Any]
     ) -> tuple[dict[str, Any], str]:
         """Return the facts of the file to be stored, and its path.
 
-        :raises ImportFailed: a plugin left bytes that are unsafe or of another format.
+        :raises ImportFailed: a plugin left bytes that are unsafe or of another format, or the
+            project has no room for so many.
         """
         self._keep_receipts()
         path = path_in(self._staging, file_path)
         size = os.stat(path).st_size
         self.run.bytes_total = size
+        self._allowance.require(size, len(self.run.task.plan['stores']))
         if file_path == staged_path_0 and not self._changed(path, size, staged_facts):
             self.run.bytes_done = size
             return staged_facts, path

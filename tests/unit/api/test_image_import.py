@@ -68,6 +68,7 @@ def test_a_staged_image_is_handed_to_the_conductors(api: Api) -> None:
         'all_stores_must_succeed': True,
         'plugins': [],
         'validation': None,
+        'limits': {},
     }
     assert record.deadline_ms > 1_700_000_000_000
     assert 'auth_token' not in record.caller and record.caller['roles'] == [

@@ -413,6 +413,20 @@ def test_the_quota(make: Callable[..., Api], origin: Origin) -> None:
     assert error(patch(api, path, add(places[2]))) == (413, 'limit_exceeded')
 
 
+def test_each_location_counts_for_the_project(make: Callable[..., Api], origin: Origin) -> None:
+    api = make(SHOWN + f'user_storage_quota = {len(DATA) * 5 // 2}\n')
+    path = api.create(**FORMATS)
+    places = [at(origin.publish(DATA)) for _ in range(3)]
+    answer = patch(api, path, replace(*places))
+    assert error(answer) == (413, 'limit_exceeded') and 'user_storage_quota' in answer.text
+    assert api.get(path).json['status'] == 'queued'
+    assert patch(api, path, replace(*places[:2])).status_int == 200
+    assert run(api) == 1
+    assert error(patch(api, path, add(places[2]))) == (413, 'limit_exceeded')
+    assert patch(api, path, remove(0)).status_int == 200
+    assert patch(api, path, add(places[2])).status_int == 200
+
+
 def test_data_above_the_limit(make: Callable[..., Api], origin: Origin) -> None:
     api = make(SHOWN + 'image_size_cap = 1000\n')
     answer = patch(api, api.create(**FORMATS), add(at(origin.publish(DATA))))
