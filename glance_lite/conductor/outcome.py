@@ -61,10 +61,12 @@ def explain(
         found = exceptions.ImportFailed('plugin_failed', text)
     else:
         found = exceptions.ImportFailed(
-            'internal_error', 'The import failed for a fault of the service.'
+            'internal_error',
+            'The import failed for a fault of the service. Its log has the cause under the request '
+            f'id {run.task.request_id}.',
         )
     message = safe(found.message)
-    if plugin is not None and plugin not in message and found.code not in _NOT_OF_PLUGINS:
+    if plugin is not None and f"'{plugin}'" not in message and found.code not in _NOT_OF_PLUGINS:
         message = f"The plugin '{plugin}' {_VERB[found.refused]}: {message}"
     if task_domain.makes_image(run.task):
         message = _with_source(message, run)
@@ -82,7 +84,9 @@ def explain(
 def _with_source(message: str, run: ImportRun) -> str:
     """Return the message of a task with the URL that it is about, without its secrets."""
     source = mask_url(run.task.plan['source'])
-    return message if source in message else f'{message} The URL was {source}'
+    if source in message:
+        return message
+    return f'{message}{"" if message.endswith((".", "!", "?")) else "."} The URL was {source}'
 
 
 #: Errors that are no plugin's fault, wherever they come.

@@ -171,7 +171,13 @@ def _addresses(
             raise
         raise _refused_redirect(first, error) from None
     except resolver.NameNotResolved as error:
-        if proxy is None:
+        if proxy is None and checked is first:
+            raise AttemptFailed(
+                'source_unreachable',
+                f'The host of the source {first.masked} cannot be resolved.',
+                passing=True,
+            ) from error
+        if proxy is None:  # where redirects lead to is nothing to find out about
             raise _unreachable(first.masked) from error
         found = []
     if proxy is None:

@@ -273,13 +273,27 @@ def test_all_that_is_no_web_server_reads_the_same(source, fetch, ok, names):
     closed.close()
     banner = source(b'SSH-2.0-OpenSSH_9.2\r\n')
     mute = source(b'')
-    for url in (closed.url(), banner.url(), mute.url(), closed.url(host='nowhere.test')):
+    for url in (closed.url(), banner.url(), mute.url()):
         error = failure(fetch(url))
         assert (error.code, error.retryable) == ('source_unreachable', True)
         assert error.message == (
             f'The source {url} cannot be reached, or does not answer as a web server.'
         )
     assert len(banner.requests) == 3
+
+
+def test_a_name_that_leads_nowhere_is_told_as_when_it_is_given(source, fetch, ok):
+    error = failure(fetch('http://nowhere.test/disk.raw'))
+    assert (error.code, error.retryable) == ('source_unreachable', True)
+    assert error.message == (
+        'The host of the source http://nowhere.test/disk.raw cannot be resolved.'
+    )
+    # but not where a source sends the service on to
+    away = source(ok(b'', 'Location: http://nowhere.test/', status='302 Found'))
+    error = failure(fetch(away.url()))
+    assert error.message == (
+        f'The source {away.url()} cannot be reached, or does not answer as a web server.'
+    )
 
 
 def test_silence_before_the_answer_times_out(source, fetch):
