@@ -22,6 +22,7 @@ from glance_lite.conf import opts as conf_opts
 from glance_lite.db import schema
 from glance_lite.db.engine import Database
 from glance_lite.image_import.plugins import inject_image_metadata
+from glance_lite.image_properties import ImageProperties
 from glance_lite.jobs.announcer import Announcer
 from glance_lite.metrics import meter_for
 from glance_lite.middleware import identity
@@ -87,6 +88,7 @@ def build_rules(conf: cfg.ConfigOpts) -> Rules:
         url_filter=UrlFilter.from_conf(conf),
         http_options=HttpOptions.from_conf(conf),
         protection=protection,
+        properties=ImageProperties.from_conf(conf),
     )
 
 

@@ -13,6 +13,7 @@ from oslo_config import cfg
 from glance_lite import quotas
 from glance_lite.db.engine import Database
 from glance_lite.domain.quota import Limits
+from glance_lite.image_properties import ImageProperties
 from glance_lite.jobs.announcer import Announcer
 from glance_lite.metrics import Meter
 from glance_lite.notifications import Notifier
@@ -36,6 +37,7 @@ class Rules:
     url_filter: UrlFilter
     http_options: HttpOptions
     protection: PropertyProtection | None = None
+    properties: ImageProperties = dataclasses.field(default_factory=ImageProperties)
 
 
 @dataclasses.dataclass

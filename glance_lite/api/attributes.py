@@ -33,6 +33,10 @@ def new_image(request: Request, attributes: Any, whole: str = 'The image') -> do
     for name in attributes:
         image_rules.require_writable(name)
     check_values(request, attributes, whole)
+    given = {name for name, value in attributes.items() if value is not None}
+    missing = sorted(request.services.rules.properties.required - given)
+    if missing:
+        raise exceptions.InvalidRequest(f'{whole} must have {", ".join(missing)}.')
     attributes.setdefault('owner', request.context.owner)
     image = domain.Image(image_id=(attributes.pop('id', None) or str(uuid.uuid4())).lower())
     assign(image, attributes)
@@ -46,6 +50,8 @@ def assign(image: domain.Image, attributes: dict[str, Any]) -> None:
             image.tags = list(dict.fromkeys(value))
         elif name in COLUMNS:
             setattr(image, name, value)
+        elif value is None:  # where the schema of the deployment permits it
+            image.properties.pop(name, None)
         else:
             image.properties[name] = value
 
@@ -59,7 +65,9 @@ def check_values(request: Request, attributes: dict[str, Any], whole: str = 'The
     text.require_plain_values(attributes)
     formats = request.services.conf.image_format
     validator = schemas.image_validator(
-        tuple(formats.disk_formats), tuple(formats.container_formats)
+        tuple(formats.disk_formats),
+        tuple(formats.container_formats),
+        request.services.rules.properties,
     )
     for name in attributes:
         if name not in domain.BASE_ATTRIBUTES:

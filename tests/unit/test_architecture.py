@@ -18,6 +18,7 @@ FLOORS = [
         'stores',
         'plugin',
         'policy',
+        'image_properties',
         'property_protection',
         'middleware',
         'inspection',

@@ -198,6 +198,7 @@ def _require_change(request: Request, image: domain.Image, change: json_patch.Ch
     is_base = name in domain.BASE_ATTRIBUTES
     if not is_base:
         protection.require_change(request, image, change.op, name)
+    _require_kept(request, change)
     if change.op == 'remove' and is_base:
         raise exceptions.Forbidden(f"The attribute '{name}' cannot be removed.")
     if change.op != 'add' and not is_base and name not in image.properties:
@@ -211,6 +212,12 @@ def _require_change(request: Request, image: domain.Image, change: json_patch.Ch
             f"The attribute '{name}' can only be changed before the image has data; "
             f'its status is {image.status}.'
         )
+
+
+def _require_kept(request: Request, change: json_patch.Change) -> None:
+    """Raise if a change takes a property that images of this deployment must have."""
+    if change.value is None and change.name in request.services.rules.properties.required:
+        raise exceptions.Forbidden(f"The property '{change.name}' cannot be removed here.")
 
 
 def _view(request: Request, image: domain.Image) -> dict[str, Any]:

@@ -13,10 +13,12 @@ def get_openapi(request: Request) -> Reply:
     """``GET /v2/openapi.json``: show what can be asked of this service, as OpenAPI 3.1."""
     conf = request.services.conf
     formats = conf.image_format
-    image = schemas.image_schema(tuple(formats.disk_formats), tuple(formats.container_formats))
+    own = request.services.rules.properties
+    image = schemas.image_schema(tuple(formats.disk_formats), tuple(formats.container_formats), own)
     shown = document.build(
         request.table,
         image,
+        own,
         token=identity.strategy(conf) == 'keystone',
         anonymous=conf.allow_anonymous_access,
     )

@@ -16,7 +16,9 @@ def get_schema(request: Request) -> Reply:
     """``GET /v2/schemas/{name}``: show a schema."""
     formats = request.services.conf.image_format
     image = image_schemas.image_schema(
-        tuple(formats.disk_formats), tuple(formats.container_formats)
+        tuple(formats.disk_formats),
+        tuple(formats.container_formats),
+        request.services.rules.properties,
     )
     schemas: dict[str, dict[str, Any]] = {
         'image': image,

@@ -18,7 +18,9 @@ from glance_lite.api.openapi import (
     tasks,
 )
 from glance_lite.api.openapi.model import Answer, Operation, Operations
+from glance_lite.api.schemas.images import NO_PROPERTIES
 from glance_lite.api.wsgi import Handler, RouteTable
+from glance_lite.image_properties import ImageProperties
 
 #: What is told about the routes. A route without an entry here is a failed test.
 OPERATIONS: Operations = {
@@ -34,11 +36,16 @@ _ROLE = re.compile(r':\w+:`~?([^`]*)`|``([^`]*)``')
 
 
 def build(
-    table: RouteTable, image: dict[str, Any], token: bool = True, anonymous: bool = False
+    table: RouteTable,
+    image: dict[str, Any],
+    own: ImageProperties = NO_PROPERTIES,
+    token: bool = True,
+    anonymous: bool = False,
 ) -> dict[str, Any]:
     """Return the document of a deployment.
 
     :param image: the schema of its images.
+    :param own: the properties that the operator describes.
     :param token: whether callers are known by tokens.
     :param anonymous: whether callers without a token may read.
     """
@@ -63,7 +70,7 @@ def build(
             },
             'paths': paths,
             'components': {
-                'schemas': schemas.components(image),
+                'schemas': schemas.components(image, own),
                 'securitySchemes': _TOKEN if token else {},
             },
             'security': [{'token': []}, *([{}] if anonymous else [])] if token else [],

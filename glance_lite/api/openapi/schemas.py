@@ -14,6 +14,7 @@ from glance_lite.domain import image_rules, json_patch, location_request
 from glance_lite.domain import task as task_domain
 from glance_lite.domain.import_request import HASH_DIGITS
 from glance_lite.domain.member import STATUSES
+from glance_lite.image_properties import ImageProperties
 
 _STRING: dict[str, Any] = {'type': 'string'}
 _SHOWN = ('self', 'file', 'schema', 'created_at', 'updated_at', 'checksum', 'size', 'status')
@@ -49,10 +50,13 @@ def path_parameters() -> dict[str, dict[str, Any]]:
     }
 
 
-def components(image: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def components(
+    image: dict[str, Any], own: ImageProperties = images.NO_PROPERTIES
+) -> dict[str, dict[str, Any]]:
     """Return every schema by its name.
 
     :param image: the schema of images of this deployment.
+    :param own: the properties that the operator describes.
     """
     return {
         'Id': {'type': 'string', 'format': 'uuid', 'pattern': images.UUID},
@@ -77,7 +81,7 @@ def components(image: dict[str, Any]) -> dict[str, dict[str, Any]]:
                 )
             )
         ),
-        **_of_images(image),
+        **_of_images(image, own),
         'Member': _shown(members.MEMBER),
         'Members': _object(members=_list({'$ref': 'Member'}), schema=_STRING),
         'NewMember': _object(
@@ -139,9 +143,10 @@ def components(image: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _of_images(image: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _of_images(image: dict[str, Any], own: ImageProperties) -> dict[str, dict[str, Any]]:
     properties = image['properties']
-    writable = {name: properties[name] for name in ('id', *image_rules.WRITABLE)}
+    writable = {name: properties[name] for name in ('id', *image_rules.WRITABLE, *own.schemas)}
+    required = {'required': sorted(own.required)} if own.required else {}
     name = {'type': 'string', 'pattern': '^/', 'minLength': 2}
     old: dict[str, Any] = {
         'type': 'object',
@@ -178,6 +183,7 @@ def _of_images(image: dict[str, Any]) -> dict[str, dict[str, Any]]:
         'NewImage': {
             'type': 'object',
             'properties': writable,
+            **required,
             'propertyNames': {
                 'minLength': 1,
                 'maxLength': image_rules.NAME_LENGTH,

@@ -12,20 +12,28 @@ from glance_lite.api.schemas import validation
 from glance_lite.domain import image as domain
 from glance_lite.domain import location_request
 from glance_lite.domain.image_rules import NAME_LENGTH
+from glance_lite.image_properties import ImageProperties
 
 UUID = '^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$'
 #: The largest ``min_disk`` and ``min_ram``: what an INTEGER column holds on every database.
 MAX_INTEGER = 2**31 - 1
+NO_PROPERTIES = ImageProperties()
 
 
 @functools.lru_cache(maxsize=8)
 def image_schema(
-    disk_formats: tuple[str, ...], container_formats: tuple[str, ...]
+    disk_formats: tuple[str, ...],
+    container_formats: tuple[str, ...],
+    own: ImageProperties = NO_PROPERTIES,
 ) -> dict[str, Any]:
-    """Return the schema of an image for the formats of this deployment."""
+    """Return the schema of an image for the formats and properties of this deployment.
+
+    What new images must have is not required in it: older ones may lack it.
+    """
+    described = {name: {'type': 'string', **schema} for name, schema in own.schemas.items()}
     return {
         'name': 'image',
-        'properties': _properties(disk_formats, container_formats),
+        'properties': {**described, **_properties(disk_formats, container_formats)},
         'additionalProperties': {'type': 'string'},
         'links': [
             {'rel': 'self', 'href': '{self}'},
@@ -37,10 +45,10 @@ def image_schema(
 
 @functools.lru_cache(maxsize=8)
 def image_validator(
-    disk_formats: tuple[str, ...], container_formats: tuple[str, ...]
+    disk_formats: tuple[str, ...], container_formats: tuple[str, ...], own: ImageProperties
 ) -> jsonschema.protocols.Validator:
     """Return what checks a request's attributes against the schema."""
-    schema = image_schema(disk_formats, container_formats)
+    schema = image_schema(disk_formats, container_formats, own)
     return validation.make_validator({'type': 'object', **schema})
 
 
