@@ -99,15 +99,16 @@ def choose_stores(
 ) -> tuple[str, ...]:
     """Return the ids of the stores that an import goes to.
 
-    :param header: the value of ``X-Image-Meta-Store``, if sent.
+    :param header: the value of ``X-Image-Meta-Store``, if sent. It may repeat what ``stores`` says:
+        openstacksdk sends both.
     :param read_only: those of the known that take no data.
-    :raises InvalidRequest: more than one of the ways to choose is used.
+    :raises InvalidRequest: the ways to choose are not of one opinion.
     :raises Conflict: a store is not known, or takes no data.
     """
     if request.all_stores and (request.stores or header):
         raise _wrong("'all_stores' cannot be used with 'stores' or the header X-Image-Meta-Store.")
-    if request.stores and header:
-        raise _wrong("'stores' cannot be used with the header X-Image-Meta-Store.")
+    if request.stores and header and request.stores != (header,):
+        raise _wrong("'stores' and the header X-Image-Meta-Store name different stores.")
     if request.all_stores:
         return tuple(store_id for store_id in known if store_id not in read_only)
     chosen = request.stores or ((header,) if header else (default,))

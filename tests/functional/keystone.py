@@ -21,7 +21,7 @@ from typing import Any
 import requests
 
 from tests import services
-from tests.functional.processes import Process, free_port, program
+from tests.functional.processes import Process, free_port
 from tests.functional.service import Service
 
 VERSION = '30.0.0'
@@ -333,12 +333,6 @@ class Caller(Service):
             'project_domain_id': 'default',
         }
 
-    def cli(self, *args: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run an installed client, which signs in by password and looks into the catalog."""
-        name, *rest = args
-        env = {f'OS_{key.upper()}': value for key, value in self.credentials().items()}
-        env |= {'PATH': os.environ['PATH'], 'HOME': str(self.folder), 'TERM': 'dumb'}
-        options.setdefault('timeout', 120)
-        return subprocess.run(
-            [program(name), *rest], capture_output=True, text=True, env=env, check=False, **options
-        )
+    def sign_in(self, client: str) -> dict[str, str]:
+        """Return the variables by which a client signs in by password; it asks the catalog."""
+        return {f'OS_{key.upper()}': value for key, value in self.credentials().items()}

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
+import pty
 import subprocess
 import time
 from collections.abc import Iterator
@@ -101,24 +102,43 @@ class Service:
     def cli(self, *args: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run one of the installed clients against the service."""
         name, *rest = args
-        env = {
-            'PATH': os.environ['PATH'],
-            'HOME': str(self.folder),
-            'TERM': 'dumb',
+        env = {'PATH': os.environ['PATH'], 'HOME': str(self.folder), 'TERM': 'dumb'}
+        # a standard input that is no terminal would be taken for the data of an image
+        terminal, end = pty.openpty()
+        try:
+            return subprocess.run(
+                [program(name), *rest],
+                **{'stdin': end, 'timeout': 120, **options},
+                capture_output=True,
+                text=True,
+                env={**env, **self.sign_in(name)},
+                check=False,
+            )
+        finally:
+            os.close(terminal)
+            os.close(end)
+
+    def sign_in(self, client: str) -> dict[str, str]:
+        """Return the variables by which a client finds the service and signs in."""
+        if client == 'glance':
+            return {'OS_IMAGE_URL': self.url, 'OS_AUTH_TOKEN': 'none'}
+        return {
             'OS_AUTH_TYPE': 'none',
             'OS_ENDPOINT': self.url,
             'GLANCE_LITE_ENDPOINT': self.url,
         }
-        options.setdefault('timeout', 120)
-        return subprocess.run(
-            [program(name), *rest], capture_output=True, text=True, env=env, check=False, **options
-        )
 
     def openstack(self, *args: str) -> Any:
         """Run ``openstack``, which must succeed; return its JSON output if it has some."""
         done = self.cli('openstack', *args)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout) if '-f' in args else done.stdout
+
+    def glance(self, *args: str) -> str:
+        """Run ``glance``, which must succeed; return what it prints."""
+        done = self.cli('glance', *args)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
 
 def write_config(folder: Path, port: int, connection: str, extra: str) -> None:
