@@ -157,6 +157,8 @@ class ImportPlugin:
     name: ClassVar[str] = ''
     #: Whether the plugin may put new data in place of the staged data.
     transforms: ClassVar[bool] = False
+    #: Names of plugins that must run before this one where they are enabled too.
+    runs_after: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         """Keep the configuration, as ``self.conf``.

@@ -34,11 +34,19 @@ GetFlow = Callable[..., Any]
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """Where an enabled plugin comes from, and what its section of the configuration says."""
+    """Where an enabled plugin comes from, and what its section of the configuration says.
+
+    ``target`` is what the entry point names. ``options`` are the plugin's own, each with its group:
+    those that it lists, or that it registered when it was imported. ``runs_after`` has names of
+    plugins that must run before it.
+    """
 
     distribution: str | None = None
     version: str | None = None
     settings: settings.Settings = settings.DEFAULTS
+    target: str = ''
+    options: tuple[tuple[str, cfg.Opt], ...] = ()
+    runs_after: tuple[str, ...] = ()
 
 
 class PluginSet:
@@ -110,12 +118,44 @@ def load_plugins(conf: cfg.ConfigOpts) -> PluginSet:
     plugins: dict[str, GetFlow] = {}
     about: dict[str, About] = {}
     for name, distribution in names.items():
-        about[name] = About(distribution, _version_of(name), settings.read(conf, name))
-        plugins[name] = _bind(name, distribution, _load(name, distribution), conf)
+        point = _installed()[name][0]
+        chosen = settings.read(conf, name)
+        before = set(_registered(conf))
+        loaded = _load(name, distribution)
+        plugins[name] = _bind(name, distribution, loaded, conf)
         _check_options(name, conf)
+        plugin_class = _class_of(loaded)
+        if plugin_class is None:
+            new = {key: opt for key, opt in _registered(conf).items() if key not in before}
+            options = tuple((group, opt) for (group, _), opt in new.items())
+        else:
+            options = tuple(
+                (group, opt) for group, opts in plugin_class.list_opts() for opt in opts
+            )
+        about[name] = About(
+            distribution,
+            None if point.dist is None else point.dist.version,
+            chosen,
+            point.value,
+            options,
+            () if plugin_class is None else plugin_class.runs_after,
+        )
     for name, built in dry_run.check(plugins).items():
         check_steps(built, about[name].settings)
-    return PluginSet(plugins, conf['import'].trace_plugins, about)
+    found = PluginSet(plugins, conf['import'].trace_plugins, about)
+    for sentence in find_conflicts(found):
+        LOG.warning('%s: %s', _OPTION, sentence)
+    return found
+
+
+def find_conflicts(plugins: PluginSet) -> list[str]:
+    """Return a sentence for each pair of enabled plugins whose order is the wrong one."""
+    return [
+        f"'{name}' runs before '{other}', and should run behind it."
+        for place, name in enumerate(plugins.names)
+        for other in plugins.names[place + 1 :]
+        if other in plugins.about(name).runs_after
+    ]
 
 
 def check_steps(built: BuiltPlugin, chosen: settings.Settings) -> None:
@@ -143,9 +183,9 @@ def check_names(names: Sequence[str]) -> dict[str, str]:
     return {name: _distribution_of(name, installed) for name in names}
 
 
-def list_installed() -> list[str]:
-    """Return the names of all installed plugins, enabled or not."""
-    return sorted(_installed())
+def list_installed() -> dict[str, list[importlib.metadata.EntryPoint]]:
+    """Return the entry points of all installed plugins, enabled or not, by name."""
+    return dict(sorted(_installed().items()))
 
 
 def _installed() -> dict[str, list[importlib.metadata.EntryPoint]]:
@@ -175,11 +215,6 @@ def _distribution_of(
     return distributions[0]
 
 
-def _version_of(name: str) -> str | None:
-    dist = _installed()[name][0].dist
-    return None if dist is None else dist.version
-
-
 def _name_of(point: importlib.metadata.EntryPoint) -> str:
     return point.dist.name if point.dist is not None else point.value
 
@@ -203,9 +238,24 @@ def _load(name: str, distribution: str) -> Any:
     return manager.extensions[0].plugin
 
 
+def _class_of(loaded: Any) -> type[base.ImportPlugin] | None:
+    """Return the class that an entry point names, itself or by ``get_flow``; None for others."""
+    found = loaded if inspect.isclass(loaded) else getattr(loaded, '__self__', None)
+    return found if inspect.isclass(found) and issubclass(found, base.ImportPlugin) else None
+
+
+def _registered(conf: cfg.ConfigOpts) -> dict[tuple[str, str], cfg.Opt]:
+    """Return the registered options by group and name."""
+    return {
+        (group.name, info['opt'].dest): info['opt']
+        for info, group in conf._all_opt_infos()
+        if group is not None
+    }
+
+
 def _bind(name: str, distribution: str, loaded: Any, conf: cfg.ConfigOpts) -> GetFlow:
-    plugin_class = loaded if inspect.isclass(loaded) else getattr(loaded, '__self__', None)
-    if inspect.isclass(plugin_class) and issubclass(plugin_class, base.ImportPlugin):
+    plugin_class = _class_of(loaded)
+    if plugin_class is not None:
         if plugin_class.name != name:
             raise exceptions.ConfigError(
                 f"{_OPTION}: the class {plugin_class.__name__} of {distribution} is installed as "

@@ -22,6 +22,8 @@ class ClamAV(ImportPlugin):
     """
 
     name = 'clamav'
+    # what becomes active is what was scanned, and there is more to see in it
+    runs_after = ('image_decompression', 'image_conversion')
 
     @classmethod
     def list_opts(cls) -> list[tuple[str, list[cfg.Opt]]]:

@@ -17,6 +17,7 @@ class RecordSha256(ImportPlugin):
     """
 
     name = 'record_sha256'
+    runs_after = ('image_decompression', 'image_conversion')
 
     @classmethod
     def list_opts(cls) -> list[tuple[str, list[cfg.Opt]]]:

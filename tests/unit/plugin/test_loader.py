@@ -3,6 +3,7 @@
 
 import sys
 import textwrap
+import types
 
 import pytest
 from stevedore import extension
@@ -260,3 +261,57 @@ def test_a_class_under_another_name_is_refused(load, install):
 def test_every_installed_plugin_is_listed_enabled_or_not(install):
     install('dist', SHORT, mine='Mine.get_flow')
     assert {'inject_image_metadata', 'mine', 'no_op'} <= set(loader.list_installed())
+
+
+ORDERED = """
+    from glance_lite.plugin import ImportPlugin
+
+    class First(ImportPlugin):
+        name = 'first'
+        transforms = True
+
+    class Second(ImportPlugin):
+        name = 'second'
+        runs_after = ('first', 'not_enabled')
+"""
+
+
+def test_plugins_in_the_wrong_order_are_told(load, install):
+    install('dist', ORDERED, first='First.get_flow', second='Second.get_flow')
+    assert loader.find_conflicts(load('first, second')) == []
+    assert loader.find_conflicts(load('second, first, no_op')) == [
+        "'second' runs before 'first', and should run behind it."
+    ]
+
+
+def test_where_a_plugin_comes_from_and_its_options_are_known(load, install):
+    install('dist', SHORT, mine='Mine.get_flow')
+    about = load('mine').about('mine')
+    assert (about.distribution, about.version) == ('dist', '1.0')
+    assert about.target == 'dist_module:Mine.get_flow'
+    assert [(group, opt.name) for group, opt in about.options] == [('mine', 'limit')]
+
+
+def test_the_options_that_a_plugin_registers_globally_are_known(make_conf, install):
+    text = """
+        from taskflow import task
+        import global_conf
+
+        def get_flow(**kwargs):
+            return task.FunctorTask(lambda: None, name='x')
+    """
+    conf = make_conf('[image_import_opts]\nimage_import_plugins = glob\n')
+    module = types.ModuleType('global_conf')
+    sys.modules['global_conf'] = module
+    install('dist', text.replace('import global_conf', GLOBAL), glob='get_flow')
+    module.CONF = conf
+    try:
+        about = loader.load_plugins(conf).about('glob')
+    finally:
+        del sys.modules['global_conf']
+    assert [(group, opt.name) for group, opt in about.options] == [('glob', 'colour')]
+
+
+GLOBAL = """from oslo_config import cfg
+        from global_conf import CONF
+        CONF.register_opts([cfg.StrOpt('colour')], group='glob')"""
