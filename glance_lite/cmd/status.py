@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None, conf: cfg.ConfigOpts | None = None) 
     except exceptions.ConfigError as error:
         print(f'{_PROGRAM}: {error}', file=sys.stderr)
         return _ERROR
+    # a check tells what is so now; a start would wait for its database
+    conf.set_override('max_retries', 1, group='database')
     if not conf.command.name:
         print(f'{_PROGRAM}: say what to do: {_PROGRAM} upgrade check', file=sys.stderr)
         return _ERROR

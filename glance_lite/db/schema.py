@@ -9,6 +9,7 @@ with the schema of a newer one; what takes something away begins the next genera
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 
@@ -30,6 +31,7 @@ VERSION_TABLE = 'alembic_version'
 _DIRECTORY = os.path.join(os.path.dirname(__file__), 'migrations')
 
 
+@functools.cache
 def head() -> str:
     """Return the revision that this release needs."""
     revision = ScriptDirectory(_DIRECTORY).get_current_head()

@@ -27,7 +27,7 @@ from .conftest import FORMATS, OCTETS, Api, error
 
 PERMIT = (
     '[import_filtering_opts]\npermitted_networks = 127.0.0.0/8\nallowed_ports =\n'
-    '[web_download]\nmax_attempts = 1\nrequire_framing = false\n'
+    '[web_download]\nretries = 0\nrequire_framing = false\n'
 )
 PACKAGE = Path(glance_lite.__file__).parent
 OWNER = 'p2:member,reader'

@@ -2,6 +2,7 @@
 """``glance-lite-manage db``: the schema, its other spellings, and purging."""
 
 import datetime
+import os
 
 import pytest
 from oslo_config import cfg
@@ -35,7 +36,8 @@ def db(conf):
 @pytest.mark.parametrize(
     'words', [['db', 'sync'], ['db', 'upgrade', 'head'], ['db_sync'], ['db', 'expand']]
 )
-def test_the_schema_comes_by_each_name(run, db, words):
+def test_the_schema_comes_by_each_name(run, conf, words):
+    os.remove(conf.database.connection.removeprefix('sqlite:///'))
     assert run('db', 'version') == (0, 'none\n')
     status, said = run('db', 'check')
     assert status == 1 and said.endswith('Run: glance-lite-manage db sync\n')

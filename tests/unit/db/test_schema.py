@@ -15,6 +15,13 @@ from glance_lite.db import models, schema
 TASKFLOW_TABLES = {'logbooks', 'flowdetails', 'atomdetails'}
 
 
+@pytest.fixture
+def any_db(empty_db):
+    """Return a new database, as these tests give it other revisions."""
+    schema.sync(empty_db)
+    return empty_db
+
+
 def test_the_migrations_end_at_the_models(any_db):
     with any_db.engine.connect() as connection:
         context = MigrationContext.configure(
