@@ -27,7 +27,7 @@ from oslo_config import cfg
 from taskflow import task
 
 from glance_lite import configuration, exceptions
-from glance_lite.db import image_list, tasks
+from glance_lite.db import image_list, images, tasks
 from glance_lite.domain import image as domain
 from glance_lite.domain import image_query
 from glance_lite.domain.task import FINAL, Task
@@ -353,8 +353,11 @@ def _too_many_tags(world: World) -> str:
 
 
 def _too_many_images(world: World) -> str:
-    task_id = world.ask()
-    world.services.conf.set_override('project_image_quota', 0)
+    world.services.conf.set_override('project_image_quota', 1)
+    task_id, other = world.ask(), world.create()
+    world.conductor().run_pending()
+    with world.db.writer() as session:
+        images.delete(session, other, [domain.QUEUED])
     return task_id
 
 
