@@ -51,6 +51,31 @@ def test_without_named_stores_their_versions_are_not_offered(make_api: Any, tmp_
     assert api.get('/v2/info/stores').json == {'stores': [{'id': 'file', 'default': 'true'}]}
 
 
+@pytest.mark.parametrize(
+    'chosen',
+    [
+        {},
+        {'all_stores_must_succeed': False},
+        {'all_stores': True, 'all_stores_must_succeed': False},
+        {'stores': ['file']},
+    ],
+)
+def test_one_store_is_asked_for_as_several_are(
+    make_api: Any, tmp_path: Path, chosen: dict[str, Any]
+) -> None:
+    api = make_api(f'[glance_store]\nfilesystem_store_datadir = {tmp_path}/one\n', stores='')
+    path = api.stage()
+    body = {'method': {'name': 'glance-direct'}, **chosen}
+    assert api.call('POST', path + '/import', body).status_int == 202
+    assert api.get(path).json['os_glance_importing_to_stores'] == 'file'
+    other = {**body, 'stores': ['fast'], 'all_stores': False}
+    assert error(api.call('POST', api.stage() + '/import', other)) == (409, 'conflict')
+    uploaded = api.upload()
+    assert api.get(uploaded).json['stores'] == 'file'
+    only = f"/v2/stores/file/{uploaded.rpartition('/')[2]}"
+    assert error(api.call('DELETE', only)) == (403, 'forbidden')
+
+
 def test_a_minor_version_is_spoken_by_url_and_by_header(api: Api) -> None:
     assert api.get('/v2.9/images?limit=1').json['first'] == '/v2/images?limit=1'
     header = {'Accept': 'application/vnd.openstack.images-v2.3'}
