@@ -38,6 +38,7 @@ from glance_lite.remote.url_filter import UrlFilter
 from glance_lite.services import Rules, Services
 from glance_lite.stores.registry import StoreRegistry
 from glance_lite.stores.staging import StagingArea
+from glance_lite.unified_limits import UnifiedLimits
 
 if TYPE_CHECKING:
     from glance_lite.conductor.conductor import ImportConductor
@@ -66,6 +67,7 @@ def build_services(conf: cfg.ConfigOpts) -> Services:
         announcer=Announcer.from_conf(conf, db),
         meter=meter,
         notifier=notifier_for(conf),
+        unified_limits=UnifiedLimits.from_conf(conf),
     )
     LOG.info('Import plugins in order: %s', ', '.join(services.plugins.names) or 'none')
     if inject_image_metadata.InjectImageMetadata.name in services.plugins.names:

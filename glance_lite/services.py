@@ -25,6 +25,7 @@ from glance_lite.remote.options import HttpOptions
 from glance_lite.remote.url_filter import UrlFilter
 from glance_lite.stores.registry import StoreRegistry
 from glance_lite.stores.staging import StagingArea
+from glance_lite.unified_limits import UnifiedLimits
 from glance_lite.watching import TaskWatch
 
 
@@ -57,6 +58,7 @@ class Services:
     announcer: Announcer = dataclasses.field(default_factory=Announcer)
     meter: Meter = dataclasses.field(default_factory=Meter)
     notifier: Notifier = dataclasses.field(default_factory=Notifier)
+    unified_limits: UnifiedLimits | None = None
     watch: TaskWatch = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,7 +84,12 @@ class Services:
         """How URLs are fetched."""
         return self.rules.http_options
 
-    @property
-    def limits(self) -> Limits:
-        """What every project may have."""
-        return quotas.configured(self.conf)
+    def limits_of(self, project: str | None, *wanted: str) -> Limits:
+        """Return what a project may have. Keystone may be asked: no transaction is open meanwhile.
+
+        :param wanted: the limits that are needed, as ``domain.quota`` names them.
+        :raises ServiceUnavailable: Keystone has the limits, and cannot be asked.
+        """
+        if self.unified_limits is None:
+            return quotas.configured(self.conf)
+        return Limits() if project is None else self.unified_limits.of(project, wanted)

@@ -12,6 +12,7 @@ from glance_lite.db import images, members
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
 from glance_lite.domain import text
+from glance_lite.domain.quota import Limits
 from glance_lite.policy import target_of as target_of
 
 
@@ -31,6 +32,21 @@ def load_image(
     image = find(session, image_id)
     require(request, session, image, rule)
     return image
+
+
+def limits_of_owner(request: Request, rule: str, *wanted: str) -> Limits:
+    """Return what the project may have that owns the image of the route; errors as above.
+
+    To be asked while no transaction is open.
+
+    :param wanted: the limits that are needed, as ``domain.quota`` names them.
+    :raises ServiceUnavailable: Keystone has the limits, and cannot be asked.
+    """
+    services = request.services
+    if services.unified_limits is None:  # they are the same for all
+        return services.limits_of(None)
+    image = services.db.read(lambda session: load_image(request, session, rule))
+    return services.limits_of(image.owner, *wanted)
 
 
 def load_for_services(

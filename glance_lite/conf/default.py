@@ -75,6 +75,13 @@ OPTS = [
         'copy counted; staged data must fit beside it. A number with B, KB, MB, GB or TB, each '
         '1024 of the one before. 0: any.',
     ),
+    cfg.BoolOpt(
+        'use_keystone_limits',
+        default=False,
+        help='Have Keystone say what each project may have, in place of user_storage_quota and '
+        'project_image_quota: the unified limits image_size_total and image_stage_total (in MiB), '
+        'image_count_total and image_count_uploading. [oslo_limit] says how to ask.',
+    ),
     cfg.IntOpt(
         'project_image_quota',
         default=-1,

@@ -14,6 +14,9 @@ from glance_lite import exceptions
 
 MIB = 1 << 20
 
+#: The fields of :class:`Limits`, for whoever looks up some of them.
+STORED, STAGED, IMAGES, ARRIVING = 'stored', 'staged', 'images', 'arriving'
+
 
 @dataclasses.dataclass(frozen=True)
 class Limit:

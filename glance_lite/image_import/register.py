@@ -17,7 +17,7 @@ from glance_lite.context import RequestContext
 from glance_lite.db import images, jobs, tasks
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
-from glance_lite.domain import image_rules, import_request
+from glance_lite.domain import image_rules, import_request, quota
 from glance_lite.domain import task as task_domain
 from glance_lite.domain.location_request import NewLocation
 from glance_lite.domain.task import Task
@@ -56,7 +56,7 @@ def register_location(
     :raises LimitExceeded: as many tasks of the project wait and run as may, or it has no room for
         the data.
     """
-    limits = services.limits
+    limits = services.limits_of(image.owner, quota.STORED, quota.ARRIVING)
     task = _plan(services, caller, image, store_id, wanted)
     task.plan['limits'] = limits.to_record()
     conf = services.conf['import']

@@ -18,7 +18,7 @@ from glance_lite.context import RequestContext
 from glance_lite.db import engine, images, jobs, staged, tasks
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
-from glance_lite.domain import image_rules, import_request, task_request
+from glance_lite.domain import image_rules, import_request, quota, task_request
 from glance_lite.domain import task as task_domain
 from glance_lite.domain.import_request import COPY_IMAGE, ImportRequest
 from glance_lite.domain.quota import Budget, Limits
@@ -122,7 +122,9 @@ def start_task(
     :raises LimitExceeded: the project has as many images, or unfinished imports, as it may, or no
         room for the data.
     """
-    limits = services.limits
+    limits = services.limits_of(
+        image.owner, quota.STORED, quota.STAGED, quota.IMAGES, quota.ARRIVING
+    )
     task = Task(
         type=task_domain.IMPORT,
         task_id=str(uuid.uuid4()),
@@ -186,7 +188,7 @@ def start_import(
     :raises LimitExceeded: as many imports of the project wait and run as may, or it has no room for
         the data.
     """
-    limits = services.limits
+    limits = services.limits_of(image.owner, quota.STORED, quota.STAGED, quota.ARRIVING)
     task = _plan(services, caller, image, wanted, stores, body)
     task.plan['limits'] = limits.to_record()
     conf = services.conf['import']

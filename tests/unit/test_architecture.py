@@ -23,6 +23,7 @@ FLOORS = [
         'middleware',
         'inspection',
         'notifications',
+        'unified_limits',
     },
     {'db', 'image_data'},
     {'quotas'},

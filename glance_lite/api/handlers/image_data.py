@@ -21,7 +21,7 @@ from glance_lite.api.wsgi import Reply, Request
 from glance_lite.db import images, ownership, removals, staged, uploads
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
-from glance_lite.domain import image_rules, import_request
+from glance_lite.domain import image_rules, import_request, quota
 from glance_lite.domain.quota import Budget, Limits, Room
 from glance_lite.image_data import Facts, transfer
 from glance_lite.image_import import checking
@@ -54,10 +54,11 @@ class _Body:
 
 def upload_data(request: Request) -> Reply:
     """``PUT /v2/images/{image_id}/file``: store the body as the data of a queued image."""
+    limits = access.limits_of_owner(request, 'upload_image', quota.STORED, quota.ARRIVING)
     with request.services.receiving.receive() as token:
         with request.services.receiving.beginning():
             image, (store, data) = _begin(
-                request, 'upload_image', domain.SAVING, token, _open_upload
+                request, 'upload_image', domain.SAVING, token, limits, _open_upload
             )
         notifier = request.services.notifier
         notifier.image('prepare', dataclasses.replace(image, status=domain.SAVING))
@@ -84,9 +85,12 @@ def stage_data(request: Request) -> Reply:
             f'Staging is not offered here, as the import method {import_request.GLANCE_DIRECT} '
             'is not.'
         )
+    limits = access.limits_of_owner(request, 'modify_image', quota.STAGED, quota.ARRIVING)
     with services.receiving.receive() as token:
         with services.receiving.beginning():
-            image, data = _begin(request, 'modify_image', domain.UPLOADING, token, _open_stage)
+            image, data = _begin(
+                request, 'modify_image', domain.UPLOADING, token, limits, _open_stage
+            )
         file_name = f'{image.image_id}.{_attempt()}'
         try:
             facts = _stage(request, image, file_name, data)
@@ -164,7 +168,8 @@ def _begin(
     rule: str,
     status: str,
     token: str,
-    open_body: Callable[[Request, Session, domain.Image], _Opened],
+    limits: Limits,
+    open_body: Callable[[Request, Session, domain.Image, Limits], _Opened],
 ) -> tuple[domain.Image, _Opened]:
     """Move the queued image on, so that no other request writes its data, if all is in order.
 
@@ -178,7 +183,7 @@ def _begin(
             raise exceptions.UnsupportedMediaType(
                 f'Image data is taken with Content-Type {OCTET_STREAM} only.'
             )
-        opened = open_body(request, session, image)
+        opened = open_body(request, session, image, limits)
         if not images.update(session, image.image_id, from_status=domain.QUEUED, status=status):
             found = images.get_bare(session, image.image_id).status
             raise exceptions.StatusConflict(
@@ -194,16 +199,16 @@ def _begin(
     )
 
 
-def _open_upload(request: Request, session: Session, image: domain.Image) -> tuple[Store, _Body]:
+def _open_upload(
+    request: Request, session: Session, image: domain.Image, limits: Limits
+) -> tuple[Store, _Body]:
     store = _chosen_store(request)
     image_rules.require_formats(image, exceptions.InvalidRequest)
-    limits = request.services.limits
     rooms = quotas.room_to_store(session, limits, image.owner)
     return store, _open_body(request, session, image, limits, rooms)
 
 
-def _open_stage(request: Request, session: Session, image: domain.Image) -> _Body:
-    limits = request.services.limits
+def _open_stage(request: Request, session: Session, image: domain.Image, limits: Limits) -> _Body:
     rooms = quotas.room_to_stage(session, limits, image.owner)
     return _open_body(request, session, image, limits, rooms)
 

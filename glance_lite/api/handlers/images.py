@@ -16,7 +16,8 @@ from glance_lite.api.wsgi import Reply, Request
 from glance_lite.db import image_list, images, ownership, pending, removals, tasks
 from glance_lite.db.engine import Session, utcnow
 from glance_lite.domain import image as domain
-from glance_lite.domain import image_query, image_rules, json_patch
+from glance_lite.domain import image_query, image_rules, json_patch, quota
+from glance_lite.domain.quota import Limits
 from glance_lite.image_import import checking
 from glance_lite.services import Services
 
@@ -30,8 +31,9 @@ def create_image(request: Request) -> Reply:
     creating.require_creation(
         services.policy, services.conf, request.context, image, services.rules.protection
     )
+    limits = services.limits_of(image.owner, quota.IMAGES)
     services.db.transact(
-        lambda session: creating.insert(session, services.limits, image),
+        lambda session: creating.insert(session, limits, image),
         done=lambda session: ownership.of(session, image.image_id).status is not None,
     )
     image.tags.sort()
@@ -89,6 +91,7 @@ def update_image(request: Request) -> Reply:
     services = request.services
     changes = json_patch.parse(request.read_json(), request.content_type)
     sizes = location_changes.look(request, changes)
+    limits = access.limits_of_owner(request, 'modify_image', quota.STORED) if sizes else Limits()
 
     def work(session: Session) -> tuple[domain.Image, Moved]:
         image = access.load_image(request, session, 'modify_image', for_update=True)
@@ -114,7 +117,7 @@ def update_image(request: Request) -> Reply:
         creating.require_quotas(services.conf, image, before)
         columns = {name: getattr(image, name) for name in changed if name in attributes.COLUMNS}
         image.updated_at = utcnow()
-        moved = edit.finish(sizes, services.limits)
+        moved = edit.finish(sizes, limits)
         columns |= {'updated_at': image.updated_at, **moved.columns}
         images.update(session, image.image_id, from_status=before.status, **columns)
         images.set_properties(

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import webob
 
-from glance_lite import deploy
+from glance_lite import deploy, exceptions
+from glance_lite.domain.quota import MIB
+from glance_lite.unified_limits import UnifiedLimits
 from tests.origin import PERMIT, Origin
 from tests.unit.api.conftest import FORMATS, OCTETS, Api, error
 
@@ -220,3 +222,104 @@ def test_a_task_makes_no_image_that_does_not_fit(make_api: Any, origin: Origin) 
     task = api.get('/v2/tasks/' + made.json['id']).json
     assert (task['status'], task['error']['code']) == ('failure', 'quota_exceeded')
     assert len(api.get('/v2/images').json['images']) == 1
+
+
+class Registered:
+    """Stands for Keystone: limits by project and name, and who asked for which."""
+
+    def __init__(self, **limits: int) -> None:
+        self.limits = limits
+        self.asked: list[tuple[str, list[str]]] = []
+        self.is_away = False
+
+    def __call__(self, project: str, names: list[str]) -> dict[str, int]:
+        if self.is_away:
+            raise exceptions.ServiceUnavailable('The limits cannot be read.')
+        self.asked.append((project, names))
+        return {name: self.limits.get(name, -1) for name in names}
+
+
+def under(api: Api, **limits: int) -> Registered:
+    """Let Keystone have these limits for every project."""
+    found = Registered(**limits)
+    api.services.unified_limits = UnifiedLimits(found)
+    return found
+
+
+def test_keystones_limits_count_instead_of_the_configured_ones(make_api: Any) -> None:
+    api = make_api('[DEFAULT]\nproject_image_quota = 0\nuser_storage_quota = 1\n')
+    keystone = under(api, image_count_total=1, image_size_total=1)
+    path = api.create(OWNER, **FORMATS)
+    answer = api.call('POST', '/v2/images', {}, caller=OWNER)
+    assert error(answer) == (413, 'limit_exceeded') and 'image_count_total' in message(answer)
+    assert put(api, path + '/file', MIB).status_int == 204
+    assert keystone.asked == [
+        ('p1', ['image_count_total']),
+        ('p1', ['image_count_total']),
+        ('p1', ['image_count_uploading', 'image_size_total']),
+    ]
+
+
+def test_the_project_that_owns_the_image_is_asked_about(api: Api) -> None:
+    path = api.create(OWNER, **FORMATS)
+    keystone = under(api)
+    answer = api.call('PUT', path + '/stage', b'x', caller='ops:admin,member')
+    assert answer.status_int == 204
+    assert keystone.asked == [('p1', ['image_count_uploading', 'image_stage_total'])]
+
+
+def test_nobody_is_asked_about_images_that_are_not_the_callers(api: Api) -> None:
+    path = api.create(OWNER, visibility='private', **FORMATS)
+    keystone = under(api)
+    for suffix in ('/file', '/stage'):
+        answer = api.call('PUT', path + suffix, b'x', caller=OTHER)
+        assert error(answer) == (404, 'image_not_found')
+    assert keystone.asked == []
+
+
+def test_what_comes_is_counted_while_it_comes(api: Api) -> None:
+    first, second = (api.create(OWNER, **FORMATS) for _ in range(2))
+    under(api, image_count_uploading=1)
+    assert put(api, first + '/stage', 1).status_int == 204
+    method = {'name': 'web-download', 'uri': 'https://93.184.215.14/disk'}
+    for answer in (
+        put(api, second + '/stage', 1),
+        put(api, second + '/file', 1),
+        do_import(api, second, method=method),
+    ):
+        assert error(answer) == (413, 'limit_exceeded')
+        assert 'image_count_uploading' in message(answer)
+    assert do_import(api, first).status_int == 202
+    assert put(api, second + '/file', 1).status_int == 413
+    run(api)
+    copy = {'method': {'name': 'copy-image'}, 'stores': ['cold'], 'caller': 'p1:admin,member'}
+    assert do_import(api, first, **copy).status_int == 202
+    assert put(api, second + '/file', 1).status_int == 413
+    run(api)
+    assert put(api, second + '/file', 1).status_int == 204
+
+
+def test_an_import_keeps_the_limits_of_when_it_was_asked_for(api: Api) -> None:
+    """Conductors need no Keystone."""
+    path = api.create(OWNER, **FORMATS)
+    keystone = under(api, image_size_total=1)
+    assert put(api, path + '/stage', MIB).status_int == 204
+    assert do_import(api, path).status_int == 202
+    keystone.is_away = True
+    assert import_error(api, path) == ''
+    assert api.get(path).json['status'] == 'active'
+
+
+def test_without_keystone_nothing_new_begins(api: Api) -> None:
+    path = api.create(OWNER, **FORMATS)
+    assert put(api, path + '/stage', 1).status_int == 204
+    under(api).is_away = True
+    for answer in (
+        api.call('POST', '/v2/images', {}, caller=OWNER),
+        put(api, path + '/file', 1),
+        do_import(api, path),
+    ):
+        assert error(answer) == (503, 'service_unavailable')
+        assert answer.headers['Retry-After']
+    assert api.get(path).json['status'] == 'uploading'
+    assert api.call('DELETE', path, caller=OWNER).status_int == 204
