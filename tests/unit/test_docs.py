@@ -295,7 +295,7 @@ def test_the_rows_of_security_are_those_with_a_test() -> None:
     rows = table_rows(page('contributor/security.rst'))[1:]
     tests = ''.join(
         (ROOT / f'tests/unit/api/test_security_{name}.py').read_text()
-        for name in ('access', 'data')
+        for name in ('access', 'content', 'data')
     )
     tested = {f'F-{row}' for row in re.findall(r'^def test_f(\w+?)_', tests, re.MULTILINE)}
     assert {row for row, _, _ in rows} == tested
