@@ -129,7 +129,7 @@ def blocks() -> Iterator[tuple[str, str]]:
 
 
 def transcript(text: str) -> Iterator[tuple[str, str]]:
-    """Give each command of a console block with its answer."""
+    """Give each command of a transcript with its answer."""
     for step in re.split(r'^\$ ', text, flags=re.MULTILINE)[1:]:
         lines = step.splitlines()
         count = 1
@@ -173,7 +173,7 @@ def test_every_command_of_the_page_answers_as_it_says(reader: Reader) -> None:
             )
             assert said.endswith(' active\n')
             count += 1
-        for command, answer in transcript(text) if language == 'console' else ():
+        for command, answer in transcript(text) if language == 'text' else ():
             reader.type_in(command, answer)
             count += 1
     assert count >= 20
