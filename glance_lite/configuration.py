@@ -179,7 +179,7 @@ def read_again(conf: cfg.ConfigOpts, args: Sequence[str], prog: str) -> Reading:
     from glance_lite.plugin import loader  # TaskFlow is slow to import
 
     fresh = cfg.ConfigOpts()
-    for opt, group, info in _options(conf):
+    for opt, group, info in options(conf):
         if opt.required and 'default' not in info and _value(conf, opt, group) is None:
             # registered after the start, so nothing has required it
             conf.set_default(opt.dest, None, group=group)
@@ -191,7 +191,7 @@ def read_again(conf: cfg.ConfigOpts, args: Sequence[str], prog: str) -> Reading:
     registry.choose_default(fresh)
     loader.check_names(fresh.image_import_opts.image_import_plugins)
     changes, postponed = [], []
-    for opt, group, _ in _options(conf):
+    for opt, group, _ in options(conf):
         old, new = _value(conf, opt, group), _value(fresh, opt, group)
         if new == old:
             continue
@@ -224,7 +224,7 @@ def adopt(conf: cfg.ConfigOpts, reading: Reading) -> None:
     finally:
         library.disabled = False
     with _refusing():
-        for opt, group, _ in _options(conf):
+        for opt, group, _ in options(conf):
             if opt.mutable and _value(conf, opt, group) != _value(reading.conf, opt, group):
                 raise changed
 
@@ -276,7 +276,7 @@ def find_unknown(conf: cfg.ConfigOpts) -> list[str]:
 def find_deprecated(conf: cfg.ConfigOpts) -> list[str]:
     """Return a sentence for each option of the files that has another name now, or will go."""
     old: dict[tuple[str, str], str] = {}
-    for opt, group, _ in _options(conf):
+    for opt, group, _ in options(conf):
         section = group or 'DEFAULT'
         for former in opt.deprecated_opts:
             key = (former.group or section, former.name or opt.name)
@@ -345,7 +345,7 @@ def _no_exit() -> Iterator[None]:
         sys.stderr.write(said.getvalue())
 
 
-def _options(
+def options(
     conf: cfg.ConfigOpts,
 ) -> Iterator[tuple[cfg.Opt, str | None, dict[str, Any]]]:
     """Give each registered option with its group and what is known of it, except those that name

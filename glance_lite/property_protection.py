@@ -153,9 +153,14 @@ def parse(text: str, rule_format: str) -> PropertyProtection:
     )
 
 
+def find_unprotected(protection: PropertyProtection | None, injected: Iterable[str]) -> list[str]:
+    """Return the properties out of ``injected`` that ordinary users may set and change."""
+    return [name for name in injected if protection is None or protection.is_open(name)]
+
+
 def warn_of_unprotected(protection: PropertyProtection | None, injected: Iterable[str]) -> None:
     """Log which of the properties that imports inject may be set and changed by ordinary users."""
-    if open_names := [name for name in injected if protection is None or protection.is_open(name)]:
+    if open_names := find_unprotected(protection, injected):
         LOG.warning(
             'Users may set and change these properties, which imports inject: %s. Protect them by '
             '%s',

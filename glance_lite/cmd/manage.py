@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from glance_lite import __version__, configuration, exceptions
-from glance_lite.cmd import manage_db, manage_gc, manage_imports
+from glance_lite.cmd import manage_config, manage_db, manage_gc, manage_imports
 
 _PROGRAM = 'glance-lite-manage'
 _INTERRUPTED = 130
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     manage_db.add_commands(commands)
     manage_imports.add_commands(commands)
     manage_gc.add_command(commands)
+    manage_config.add_commands(commands)
     return parser
 
 

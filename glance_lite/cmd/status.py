@@ -14,6 +14,7 @@ from oslo_config import cfg
 from oslo_upgradecheck import upgradecheck
 
 from glance_lite import configuration, deploy, exceptions
+from glance_lite.cmd import manage_config
 from glance_lite.maintenance import checks
 
 _PROGRAM = 'glance-lite-status'
@@ -62,21 +63,13 @@ class _Checks(upgradecheck.UpgradeCommands):
         )
 
 
-def _check_options(conf: cfg.ConfigOpts) -> checks.Finding:
-    """Tell whether the files have options that nothing reads, or that will go."""
-    sentences = [*configuration.find_deprecated(conf), *configuration.find_unknown(conf)]
-    if sentences:
-        return checks.Finding(checks.DOUBTFUL, ' '.join(sentences))
-    return checks.Finding(checks.GOOD, 'All options of the files are read.')
-
-
 _CHECKS = {
     'Database schema': checks.check_schema,
     'Policy file': checks.check_policy,
     'Staging area': checks.check_staging,
     'Stores': checks.check_stores,
     'Import plugins': checks.check_plugins,
-    'Options': _check_options,
+    'Options': manage_config.check_options,
 }
 
 

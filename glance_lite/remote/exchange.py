@@ -36,12 +36,14 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 class Client:
     """What an exchange needs beside the URL: rules, options and the hook that cancels.
 
-    ``should_stop`` is called several times a second while waiting, and raises to stop.
+    ``should_stop`` is called several times a second while waiting, and raises to stop. ``on_hop``
+    is told each URL before it is asked.
     """
 
     url_filter: UrlFilter
     options: HttpOptions
     should_stop: Callable[[], None]
+    on_hop: Callable[[CheckedUrl], None] = lambda checked: None
 
 
 def get(client: Client, url: str, headers: Mapping[str, str], secrets: Mapping[str, str]) -> Answer:
@@ -57,6 +59,7 @@ def get(client: Client, url: str, headers: Mapping[str, str], secrets: Mapping[s
     if first.authorization:
         secrets['Authorization'] = first.authorization
     for _ in range(client.options.max_redirects + 1):
+        client.on_hop(checked)
         own = secrets if _same_party(first, checked) else {}
         answer = _ask(client, checked, {**headers, **own}, first)
         try:

@@ -206,6 +206,13 @@ class UrlFilter:
             raise resolver.NameNotResolved(checked.host, temporary=False)
         return found
 
+    def judge_address(self, checked: CheckedUrl, address: Address) -> str:
+        """Return why an address of the host of a checked URL is permitted, as a clause.
+
+        :raises UrlRefused: it is not.
+        """
+        return self._check_address(checked, address)
+
     def _check_scheme(self, checked: CheckedUrl) -> None:
         scheme = checked.scheme
         if scheme in self.disallowed_schemes:
@@ -237,19 +244,21 @@ class UrlFilter:
         if allowed and not allowed.has_name(host) and not allowed.networks:
             raise UrlRefused(checked.masked, f'its host {host} is not in {SECTION} allowed_hosts')
 
-    def _check_address(self, checked: CheckedUrl, address: Address) -> None:
+    def _check_address(self, checked: CheckedUrl, address: Address) -> str:
         host, allowed = checked.host, self.allowed_hosts
         if self.disallowed_hosts.has_address(address):
             raise UrlRefused(checked.masked, f'its host {host} is in {SECTION} disallowed_hosts')
         if allowed.has_address(address):
-            return
+            return f'{SECTION} allowed_hosts has it'
         if allowed and not allowed.has_name(host):
             raise UrlRefused(checked.masked, f'its host {host} is not in {SECTION} allowed_hosts')
         special = addresses.special_range(addresses.unwrap(address))
-        if special is None or self.permitted_networks.has_address(address):
-            return
+        if special is None:
+            return 'it is public' + (f', and {SECTION} allowed_hosts has the name' * bool(allowed))
+        if self.permitted_networks.has_address(address):
+            return f'{SECTION} permitted_networks has it ({special.name} range)'
         if host in allowed.names and not special.guarded:
-            return
+            return f'{SECTION} allowed_hosts has the name ({special.name} range)'
         verb = 'is' if checked.address is not None else 'has an address'
         raise UrlRefused(
             checked.masked,
