@@ -232,7 +232,7 @@ def image_payload(image: Image, deleted: bool = False) -> dict[str, Any]:
         'visibility': image.visibility,
         'properties': dict(image.properties),
         'tags': list(image.tags),
-        'backend': ','.join(location.store for location in image.locations) or None,
+        'backend': ','.join(dict.fromkeys(place.store for place in image.locations)) or None,
         'os_glance_importing_to_stores': image.properties.get('os_glance_importing_to_stores'),
         'os_glance_failed_import': image.properties.get('os_glance_failed_import'),
     }

@@ -51,7 +51,7 @@ def image(item: Image) -> dict[str, Any]:
         schema='/v2/schemas/image',
     )
     if item.locations:
-        shown['stores'] = ','.join(location.store for location in item.locations)
+        shown['stores'] = ','.join(dict.fromkeys(place.store for place in item.locations))
     return shown
 
 

@@ -30,7 +30,9 @@ from tests.functional.sources import Source, source
 
 DATA = os.urandom(500_000)
 SHA512 = hashlib.sha512(DATA).hexdigest()
-STORES = '[DEFAULT]\nenabled_backends = fast:file, cold:file, web:http\n'
+STORES = (
+    '[DEFAULT]\nenabled_backends = fast:file, cold:file, web:http\nshow_multiple_locations = True\n'
+)
 FORMATS = {'disk_format': 'raw', 'container_format': 'bare'}
 CLIENTS = ('openstack', 'glance', 'glanceclient', 'openstacksdk')
 TABLE = Path(__file__).resolve().parents[2] / 'doc' / 'source' / 'user' / 'tour.csv'
@@ -399,6 +401,34 @@ def test_locations(step: Step, alice: Person, admin: Person, web: Source) -> Non
     with step('openstacksdk', 'locations'):
         (found,) = admin.sdk.image_locations(image_id)
         assert (found.url, found.metadata) == (uri, {'store': 'web'})
+
+
+def test_locations_by_patch(step: Step, alice: Person, admin: Person, web: Source) -> None:
+    """As clients do it that do not know the calls for locations."""
+    uri, other = web.url + '/disk', web.url + '/disk#other'
+    known = {'os_hash_algo': 'sha512', 'os_hash_value': SHA512}
+    image_id = alice.create()
+
+    def places() -> list[tuple[str, Any]]:
+        found = alice.image(image_id)['locations']
+        return [(place['url'], place['metadata']) for place in found]
+
+    with step('glanceclient', 'add a location'):
+        assert alice.lib.images.add_location(image_id, uri, {}, known)['status'] == 'active'
+        assert alice.succeeded(image_id)['stores'] == 'web'
+    with step('glance', 'add a location'):
+        alice.glance('location-add', '--url', other, image_id)
+        alice.succeeded(image_id)
+        assert places() == [(uri, {'store': 'web'}), (other, {'store': 'web'})]
+    with step('glance', 'change a location'):
+        alice.glance('location-update', '--url', other, '--metadata', '{"rack": "7"}', image_id)
+        assert places()[1] == (other, {'rack': '7', 'store': 'web'})
+    with step('glanceclient', 'remove a location'):
+        with pytest.raises(glanceclient.exc.HTTPForbidden):
+            alice.lib.images.delete_locations(image_id, {uri})
+        admin.lib.images.delete_locations(image_id, {uri})
+        assert places() == [(other, {'rack': '7', 'store': 'web'})]
+        assert alice.sha512(image_id) == SHA512
 
 
 def test_listing_and_showing(step: Step, alice: Person, disk: str) -> None:

@@ -233,6 +233,7 @@ def test_f_21_the_known_data_is_not_replaced_by_what_nobody_looked_at(
     assert error(patch(api, path, add(at(same)), remove(0))) == (409, 'conflict')
     assert patch(api, path, replace(at(same), at(url))).status_int == 200
     assert run(api) == 1 and urls(api, path) == [same, url]
+    assert api.get(path).json['stores'] == 'web'
     assert patch(api, path, remove(1)).status_int == 200
     assert urls(api, path) == [same] and api.get(path + '/file').body == DATA
 
