@@ -26,7 +26,12 @@ from oslo_middleware.healthcheck import opts as health_opts
 from glance_lite import __version__, exceptions, notifications
 from glance_lite.conf import opts
 from glance_lite.db import engine
-from glance_lite.image_import.plugins import inject_image_metadata
+from glance_lite.image_import.plugins import (
+    image_conversion,
+    image_decompression,
+    inject_image_metadata,
+    verify_image,
+)
 from glance_lite.plugin import settings as plugin_settings
 from glance_lite.stores import filesystem, registry, staging
 
@@ -57,6 +62,9 @@ _OTHERS_GROUPS = frozenset(
         'oslo_limit',
         'oslo_reports',
         'inject_metadata_properties',
+        'image_conversion',
+        'image_decompression',
+        'verify_image',
     }
 )
 #: What says where options are; neither kept nor compared when the files are read again.
@@ -111,6 +119,9 @@ def list_import_opts() -> list[tuple[str, list[cfg.Opt]]]:
         *opts.list_import_opts(),
         settings,
         *inject_image_metadata.InjectImageMetadata.list_opts(),
+        *image_decompression.ImageDecompression.list_opts(),
+        *image_conversion.ImageConversion.list_opts(),
+        *verify_image.VerifyImage.list_opts(),
     ]
 
 

@@ -7,6 +7,7 @@ The format inspectors are those of oslo.utils. Nothing here opens a file or runs
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -62,7 +63,7 @@ _SIGNATURES = (
 )
 _MARKUP = re.compile(rb'\s*<(!doctype html|html|\?xml)', re.IGNORECASE)
 #: Kinds whose bytes are not those of a disk, so that nothing is known of a virtual size.
-_PACKED = ARCHIVES | {'lz4', '7z', 'lzip', 'lzma', 'rar', 'lha', 'tar'}
+PACKED = ARCHIVES | {'lz4', '7z', 'lzip', 'lzma', 'rar', 'lha', 'tar'}
 
 #: How QEMU's ``block/vmdk.c`` (``vmdk_probe``) recognises a descriptor without a header: comments
 #: and blank lines, then the version.
@@ -112,6 +113,15 @@ class Inspector:
         self._watched: list[_Match] = []
         self._kind: str | None = None
         self._begun = False
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether all is known but how long the content is."""
+        return self._begun and not self._watched
+
+    def skip(self, count: int) -> None:
+        """Count bytes that were not given, once :attr:`is_decided`."""
+        self._size += count
 
     def eat(self, data: memoryview) -> None:
         """Look at the next bytes. Content that is no image of a known format is no error.
@@ -173,7 +183,7 @@ class Inspector:
         known = [match for match in decided if match.name != 'gpt']
         if len(known) == 1:
             return known[0].virtual_size
-        if known or self._kind in _PACKED:
+        if known or self._kind in PACKED:
             return None
         return self._size  # the bytes of a plain disk are the disk
 
@@ -304,6 +314,23 @@ def _kind(head: bytes) -> str | None:
 def kind_of(head: bytes) -> str | None:
     """Return what content begins like, such as ``gzip``, if it is no disk image."""
     return _kind(head)
+
+
+def inspect_file(path: str, inspector: Inspector) -> Finding:
+    """Look at as much of a file as is needed, and tell what it is.
+
+    :raises Exception: what the judge of the inspector raises.
+    """
+    with open(path, 'rb', buffering=0) as file:
+        left = os.fstat(file.fileno()).st_size
+        while left and not inspector.is_decided:
+            piece = file.read(_BLOCK_BYTES)
+            if not piece:
+                break
+            inspector.eat(memoryview(piece))
+            left -= len(piece)
+    inspector.skip(left)
+    return inspector.finish()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ Steps of a flow get single members of this, never the whole.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from oslo_config import cfg
 
@@ -14,6 +15,7 @@ from glance_lite import quotas
 from glance_lite.db.engine import Database
 from glance_lite.domain.quota import Limits
 from glance_lite.image_properties import ImageProperties
+from glance_lite.inspection import FormatRules
 from glance_lite.jobs.announcer import Announcer
 from glance_lite.metrics import Meter
 from glance_lite.notifications import Notifier
@@ -27,6 +29,9 @@ from glance_lite.stores.registry import StoreRegistry
 from glance_lite.stores.staging import StagingArea
 from glance_lite.unified_limits import UnifiedLimits
 from glance_lite.watching import TaskWatch
+
+#: The import plugin behind which compressed data is judged.
+UNPACKING_PLUGIN = 'image_decompression'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +78,10 @@ class Services:
     def plugins(self) -> PluginSet:
         """The import plugins, with their options in force."""
         return self.rules.plugins
+
+    def format_rules(self, plugins: Sequence[str]) -> FormatRules:
+        """Return the rules for data that these import plugins will get."""
+        return FormatRules.from_conf(self.conf, unpacks=UNPACKING_PLUGIN in plugins)
 
     @property
     def url_filter(self) -> UrlFilter:

@@ -125,9 +125,9 @@ def _publishing_step(
 def _add_checks(
     flow: linear_flow.Flow, services: Services, run: ImportRun, allowance: Allowance
 ) -> dict[str, str]:
-    rules = FormatRules.from_conf(services.conf)
-    flow.add(VerifyStaged(run, rules))
+    flow.add(VerifyStaged(run, services.format_rules(run.task.plan['plugins'])))
     plugin_of = _add_plugins(flow, services, run)
+    rules = services.format_rules(())
     flow.add(MeasureData(run, services.db, services.staging, rules, allowance))
     return plugin_of
 
@@ -193,6 +193,8 @@ def _arguments(services: Services, run: ImportRun) -> dict[str, Any]:
         'backend': list(task.plan['stores']),
         'image_id': run.image_id,
         'import_req': _request(task),
-        'action_wrapper': surface.ActionWrapper(services.db, task, run.guard, run.advance),
+        'action_wrapper': surface.ActionWrapper(
+            services.db, task, run.guard, run.advance, run.expect
+        ),
         'uri': task.plan.get('uri'),
     }

@@ -78,6 +78,10 @@ class ImportRun:
         seconds = round(time.monotonic() - self._entered_at, 3)
         return {'phase': self.phase, 'bytes_done': self.bytes_done, 'seconds': seconds}
 
+    def expect(self, total: int) -> None:
+        """Note how many bytes the phase will have."""
+        self.bytes_total = total
+
     def advance(self, count: int) -> None:
         """Count bytes, and raise if the import must not go on."""
         self.bytes_done += count

@@ -152,6 +152,7 @@ class ActionWrapper:
     Nothing is saved when the block raises. Not to be shared by threads.
 
     :param advance: told bytes done by a plugin; raises when the import must stop.
+    :param expect: told how many bytes that will be.
     """
 
     def __init__(
@@ -160,11 +161,13 @@ class ActionWrapper:
         task: Task,
         guard: Callable[[Session], None],
         advance: Callable[[int], None] | None = None,
+        expect: Callable[[int], None] | None = None,
     ) -> None:
         self._repo = ImageRepo(db, task, guard)
         self._task = task
         self._open: list[ImportAction] = []
         self.advance: Callable[[int], None] = advance or (lambda count: None)
+        self.expect: Callable[[int], None] = expect or (lambda total: None)
 
     @property
     def image_id(self) -> str:

@@ -62,6 +62,7 @@ class ImageChanges:
     :param properties: custom properties to set; a value of None removes one. The service's own
         names (``os_glance*``) are dropped with a line in the log.
     :param virtual_size: bytes.
+    :param min_disk: GB. :param min_ram: MB.
     :param file_path: path of new data, in place of the staged data, made at
         :meth:`StagedData.new_path`. Only for a plugin that has ``transforms = True``. The image's
         size follows by itself.
@@ -74,6 +75,8 @@ class ImageChanges:
     disk_format: str | None = None
     container_format: str | None = None
     virtual_size: int | None = None
+    min_disk: int | None = None
+    min_ram: int | None = None
     file_path: str | None = None
     note: str | None = None
 
@@ -81,10 +84,17 @@ class ImageChanges:
 class StagedData:
     """The staged bytes of the image that is being imported."""
 
-    def __init__(self, path: str, new_path: str, advance: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        path: str,
+        new_path: str,
+        advance: Callable[[int], None],
+        expect: Callable[[int], None] = lambda total: None,
+    ) -> None:
         self._path = path
         self._new_path = new_path
         self._advance = advance
+        self._expect = expect
 
     @property
     def path(self) -> str:
@@ -128,6 +138,10 @@ class StagedData:
         fails, and before the plugin runs.
         """
         return self._new_path
+
+    def expect(self, total: int) -> None:
+        """Tell how many bytes :meth:`progress` will report; the owner then sees a percentage."""
+        self._expect(total)
 
     def progress(self, count: int) -> None:
         """Report ``count`` more bytes as done; the owner sees the sum.

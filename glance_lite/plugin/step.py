@@ -90,11 +90,18 @@ class RunPlugin(task.Task):
         if changes.file_path is not None:
             self._check_new_data(changes.file_path, staged)
             attributes['size'] = os.stat(changes.file_path).st_size
+        needs = {
+            name: value
+            for name in ('min_disk', 'min_ram')
+            if (value := getattr(changes, name)) is not None
+        }
         removed = [name for name, value in changes.properties.items() if value is None]
-        if attributes or changes.properties:
+        if attributes or needs or changes.properties:
             with self._action_wrapper as action:
                 if attributes:
                     action.set_image_attribute(**attributes)
+                for name, value in needs.items():
+                    setattr(action.image, name, value)
                 action.set_image_extra_properties(
                     {key: value for key, value in changes.properties.items() if value is not None}
                 )
@@ -144,7 +151,9 @@ class RunPlugin(task.Task):
         path = file_path.removeprefix(_SCHEME)
         # a name that staging knows as the image's own, so that nothing of it can be left over
         word = re.sub(r'[^0-9a-zA-Z-]', '-', self._plugin.name)
-        return base.StagedData(path, f'{path}.{word}', self._action_wrapper.advance)
+        return base.StagedData(
+            path, f'{path}.{word}', self._action_wrapper.advance, self._action_wrapper.expect
+        )
 
 
 class RunTransformingPlugin(RunPlugin):

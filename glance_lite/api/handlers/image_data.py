@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from oslo_log import log
 
-from glance_lite import exceptions, inspection, notifications, quotas, removing
+from glance_lite import exceptions, notifications, quotas, removing
 from glance_lite.api import access, body, errors, ranges, sending
 from glance_lite.api.wsgi import Reply, Request
 from glance_lite.db import images, ownership, removals, staged, uploads
@@ -263,7 +263,7 @@ def _store(
 ) -> tuple[domain.Location, Facts]:
     writer = store.open_writer(image.image_id, _attempt(), data.expected)
     try:
-        facts = _transfer(request, image, data, writer.write)
+        facts = _transfer(request, image, data, writer.write, plugins=())
     except BaseException:
         writer.abort()
         raise
@@ -329,7 +329,13 @@ def _stage(request: Request, image: domain.Image, file_name: str, data: _Body) -
     staging = request.services.staging
     fd = staging.create(file_name)
     try:
-        facts = _transfer(request, image, data, lambda piece: files.write_all(fd, piece))
+        facts = _transfer(
+            request,
+            image,
+            data,
+            lambda piece: files.write_all(fd, piece),
+            plugins=request.services.plugins.names,
+        )
         return facts.to_record() | {'mtime_ns': seal(fd)}
     except BaseException:
         staging.remove(file_name)
@@ -371,10 +377,14 @@ def _is_staged(session: Session, image: domain.Image, file_name: str) -> bool:
 
 
 def _transfer(
-    request: Request, image: domain.Image, data: _Body, write: Callable[[memoryview], None]
+    request: Request,
+    image: domain.Image,
+    data: _Body,
+    write: Callable[[memoryview], None],
+    plugins: Sequence[str],
 ) -> Facts:
     conf = request.services.conf
-    rules = inspection.FormatRules.from_conf(conf)
+    rules = request.services.format_rules(plugins)
 
     def write_what_fits(piece: memoryview) -> None:
         data.budget.spend(len(piece))

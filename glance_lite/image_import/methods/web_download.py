@@ -9,7 +9,6 @@ from glance_lite.image_import.allowance import Allowance
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step
 from glance_lite.image_import.steps.download import Download
-from glance_lite.inspection import FormatRules
 from glance_lite.remote.http_source import HttpSource
 from glance_lite.remote.swift_source import SwiftSource
 from glance_lite.services import Services
@@ -38,7 +37,7 @@ def stage(services: Services, run: ImportRun, allowance: Allowance) -> Step:
         run,
         services.staging,
         open_source,
-        FormatRules.from_conf(conf),
+        services.format_rules(run.task.plan['plugins']),
         conf.hashing_algorithm,
         conf.image_size_cap,
         allowance,

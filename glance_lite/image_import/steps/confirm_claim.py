@@ -16,7 +16,14 @@ from glance_lite.image_import.step import Step
 LOG = log.getLogger(__name__)
 
 #: What a plugin that gives other data describes anew.
-_DESCRIPTION = ('disk_format', 'container_format', 'size', 'virtual_size')
+_DESCRIPTION = (
+    'disk_format',
+    'container_format',
+    'size',
+    'virtual_size',
+    'min_disk',
+    'min_ram',
+)
 
 
 class ConfirmClaim(Step):

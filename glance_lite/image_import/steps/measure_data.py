@@ -15,7 +15,7 @@ from glance_lite.db.engine import Database
 from glance_lite.image_import.allowance import Allowance
 from glance_lite.image_import.run import ImportRun
 from glance_lite.image_import.step import Step, path_in
-from glance_lite.inspection import FormatRules
+from glance_lite.inspection import Finding, FormatRules
 from glance_lite.stores.staging import StagingArea
 
 
@@ -54,6 +54,8 @@ class MeasureData(Step):
         self._allowance.require(size, len(self.run.task.plan['stores']))
         if file_path == staged_path_0 and not self._changed(path, size, staged_facts):
             self.run.bytes_done = size
+            if self.run.task.plan['plugins']:
+                self._judge(staged_facts)
             return staged_facts, path
         return self._measure(path, staged_facts['os_hash_algo']).to_record(), path
 
@@ -64,6 +66,13 @@ class MeasureData(Step):
                 tasks.update(
                     session, self.run.task.task_id, receipts=list(self.run.receipts.values())
                 )
+
+    def _judge(self, facts: dict[str, Any]) -> None:
+        """Judge what no plugin replaced: one may describe it anew, or was to unpack it."""
+        with self._db.reader() as session:
+            image = self.run.subject.read_bare(session)
+        found = Finding(**facts['finding'])
+        self._rules.check(found, image.disk_format, image.container_format)
 
     def _changed(self, path: str, size: int, facts: dict[str, Any]) -> bool:
         """Tell whether a plugin wrote into the staged file itself."""

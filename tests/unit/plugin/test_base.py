@@ -54,6 +54,9 @@ class Wrapper:
     def __exit__(self, *error):
         return self._open.__exit__(*error)
 
+    def expect(self, total):
+        self.expected = total
+
     def advance(self, count):
         if self.cancelled:
             raise exceptions.ImportCancelled('The import was cancelled.')
