@@ -26,6 +26,16 @@ def configured(conf: cfg.ConfigOpts) -> Limits:
     return Limits(stored=stored, staged=stored, images=images, shared=stored is not None)
 
 
+def used(session: Session, project: str) -> dict[str, int]:
+    """Return what a project has of each of ``domain.quota.RESOURCES``, in bytes and images."""
+    return {
+        quota.STORED: usage.stored_bytes(session, project),
+        quota.STAGED: usage.staged_bytes(session, project),
+        quota.IMAGES: usage.count_images(session, project),
+        quota.ARRIVING: usage.count_arriving(session, project),
+    }
+
+
 def room_to_store(
     session: Session, limits: Limits, project: str | None, copies: int = 1
 ) -> list[Room]:

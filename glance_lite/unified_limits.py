@@ -17,18 +17,11 @@ from oslo_log import log
 
 from glance_lite import exceptions
 from glance_lite.domain import quota
-from glance_lite.domain.quota import MIB, Limit, Limits
+from glance_lite.domain.quota import Limit, Limits
 
 LOG = log.getLogger(__name__)
 
 GROUP = 'oslo_limit'
-#: Limits of a project -> the name under which each is registered, and what one of it is.
-RESOURCES = {
-    quota.STORED: ('image_size_total', MIB),
-    quota.STAGED: ('image_stage_total', MIB),
-    quota.IMAGES: ('image_count_total', 1),
-    quota.ARRIVING: ('image_count_uploading', 1),
-}
 #: Seconds that Keystone may take for an answer, unless ``timeout`` says otherwise.
 TIMEOUT_SECONDS = 10
 
@@ -70,17 +63,17 @@ class UnifiedLimits:
         return cls(_Keystone())
 
     def of(self, project: str, wanted: Iterable[str]) -> Limits:
-        """Return the limits of a project that are among ``wanted``, keys of :data:`RESOURCES`.
+        """Return the limits of a project that are among ``wanted``, as ``domain.quota`` names them.
 
         What is not registered is not permitted at all, as oslo.limit has it.
 
         :raises ServiceUnavailable: Keystone cannot be asked.
         """
-        names = {RESOURCES[each][0]: each for each in wanted}
+        names = {quota.RESOURCES[each][0]: each for each in wanted}
         found = self._fetch(project, sorted(names))
         limits: dict[str, Any] = {}
         for name, most in found.items():
-            unit = RESOURCES[names[name]][1]
+            unit = quota.RESOURCES[names[name]][1]
             limits[names[name]] = Limit(name, most * unit) if most >= 0 else None
         return Limits(**limits)
 

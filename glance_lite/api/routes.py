@@ -48,6 +48,7 @@ ROUTES: RouteTable = {
     '/v2/stores/{store_id}/{image_id}': {'DELETE': locations.delete_from_store},
     '/v2/info/stores': {'GET': discovery.list_stores},
     '/v2/info/stores/detail': {'GET': discovery.list_stores_detail},
+    '/v2/info/usage': {'GET': discovery.get_usage},
     '/v2/openapi.json': {'GET': openapi.get_openapi},
     '/v2/schemas/{name}': {'GET': schemas.get_schema},
 }

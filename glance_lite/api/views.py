@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import Any
 
+from glance_lite.domain import quota
 from glance_lite.domain import task as task_domain
 from glance_lite.domain.image import Image, Location
 from glance_lite.domain.member import Member
+from glance_lite.domain.quota import Limits
 from glance_lite.domain.task import Task
 
 #: Properties of the service's own that nobody sees.
@@ -134,6 +137,21 @@ def task(item: Task) -> dict[str, Any]:
         'receipts': item.receipts or [],
         'error': _error(item.error),
     }
+
+
+def usage(limits: Limits, used: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """Return what a project has and may have, by the names and in the units of the API.
+
+    :param used: bytes and images, by the names of ``domain.quota``.
+    """
+    shown = {}
+    for kind, (name, unit) in quota.RESOURCES.items():
+        limit = getattr(limits, kind)
+        shown[name] = {
+            'limit': -1 if limit is None else limit.most // unit,
+            'usage': -(-used[kind] // unit),
+        }
+    return shown
 
 
 def _error(error: dict[str, Any] | None) -> dict[str, Any] | None:

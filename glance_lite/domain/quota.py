@@ -16,6 +16,13 @@ MIB = 1 << 20
 
 #: The fields of :class:`Limits`, for whoever looks up some of them.
 STORED, STAGED, IMAGES, ARRIVING = 'stored', 'staged', 'images', 'arriving'
+#: From each of them to its name in the Images API and in Keystone, and what one of it is there.
+RESOURCES = {
+    STORED: ('image_size_total', MIB),
+    STAGED: ('image_stage_total', MIB),
+    IMAGES: ('image_count_total', 1),
+    ARRIVING: ('image_count_uploading', 1),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +49,10 @@ class Limits:
     images: Limit | None = None
     arriving: Limit | None = None
     shared: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.stored or self.staged or self.images or self.arriving)
 
     def to_record(self) -> dict[str, Any]:
         """Return what there is as JSON data, for the plan of an import."""

@@ -21,6 +21,7 @@ from oslo_config import cfg
 
 from glance_lite import configuration, deploy
 from glance_lite.services import Services
+from glance_lite.unified_limits import UnifiedLimits
 from tests import contract
 from tests.api.callers import identify
 
@@ -95,6 +96,23 @@ class ServiceFixture(fixture.GabbiFixture):
         self._services.db.dispose()
         shutil.rmtree(self._directory)
         _current.clear()
+
+
+class LimitedFixture(ServiceFixture):
+    """A service that limits what a project may have."""
+
+    extra = 'user_storage_quota = 2MB\nproject_image_quota = 2\n'
+
+
+class UnifiedLimitsFixture(ServiceFixture):
+    """A service for which Keystone has the limits."""
+
+    def start_fixture(self) -> None:
+        """Stand for Keystone: each limit is 1."""
+        super().start_fixture()
+        self._services.unified_limits = UnifiedLimits(
+            lambda project, names: dict.fromkeys(names, 1)
+        )
 
 
 class WithoutImportFixture(ServiceFixture):

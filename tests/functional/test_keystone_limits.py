@@ -104,7 +104,7 @@ def api(
 @pytest.fixture
 def alice(api: Service, identity: Keystone) -> Iterator[Caller]:
     """Yield a member of p1, which has no image then."""
-    who = Caller(api, identity.token('alice'))
+    who = Caller(api, identity.token('alice'), 'alice', identity.auth_url)
     yield who
     for image in who.request('GET', '/v2/images').json()['images']:
         assert who.request('DELETE', image['self']).status_code == 204
@@ -153,6 +153,11 @@ def test_what_comes_is_counted(registered: Registered, alice: Caller) -> None:
     registered.set(image_count_uploading=1)
     first, second = alice.create(), alice.create()
     assert alice.put(first, b'x').status_code == 204
+    shown = alice.request('GET', '/v2/info/usage').json()['usage']
+    assert shown['image_count_uploading'] == {'limit': 1, 'usage': 1}
+    assert shown['image_stage_total'] == {'limit': -1, 'usage': 1}
+    done = alice.cli('glance', '--os-image-url', alice.url, 'usage')
+    assert done.returncode == 0 and 'image_count_uploading' in done.stdout, done.stderr
     refused(alice.put(second, b'x'), 'image_count_uploading')
     refused(alice.put(second, b'x', 'file'), 'image_count_uploading')
     method = {'uri': 'http://127.0.0.1:9/disk'}

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this deployment offers: import methods and stores."""
+"""What this deployment offers: import methods, stores, and how much of them to a project."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from glance_lite import quotas
+from glance_lite.api import views
 from glance_lite.api.wsgi import Reply, Request
+from glance_lite.domain import quota
 
 
 def get_import_methods(request: Request) -> Reply:
@@ -36,6 +39,21 @@ def list_stores_detail(request: Request) -> Reply:
         store = services.stores.get(entry['id'])
         entry.update(type=kinds[entry['id']], weight=store.weight, properties=store.properties())
     return Reply(data={'stores': shown})
+
+
+def get_usage(request: Request) -> Reply:
+    """``GET /v2/info/usage``: show what the caller's project has, and what it may have.
+
+    Nothing where nothing is limited. Sizes in MiB: of what is used, parts count as whole ones.
+    """
+    services, project = request.services, request.context.project_id
+    if project is None:
+        return Reply(data={'usage': {}})
+    limits = services.limits_of(project, *quota.RESOURCES)
+    if services.unified_limits is None and not limits:
+        return Reply(data={'usage': {}})
+    used = services.db.read(lambda session: quotas.used(session, project))
+    return Reply(data={'usage': views.usage(limits, used)})
 
 
 def _describe_stores(request: Request) -> list[dict[str, Any]]:

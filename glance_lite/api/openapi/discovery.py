@@ -12,6 +12,9 @@ OPERATIONS: Operations = {
         {200: Answer('The stores with their properties.', 'StoresDetail')},
         {403: 'Only administrators and services see this.'},
     ),
+    ('GET', '/v2/info/usage'): Operation(
+        {200: Answer('What the project has, and what it may have.', 'Usage')}
+    ),
     ('GET', '/v2/schemas/{name}'): Operation(
         {200: Answer('A JSON schema.', 'Anything')}, {404: 'There is no such schema.'}
     ),

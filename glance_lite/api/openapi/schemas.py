@@ -10,7 +10,7 @@ from typing import Any
 
 from glance_lite.api.schemas import images, members, tasks
 from glance_lite.domain import image as domain
-from glance_lite.domain import image_rules, json_patch, location_request
+from glance_lite.domain import image_rules, json_patch, location_request, quota
 from glance_lite.domain import task as task_domain
 from glance_lite.domain.import_request import HASH_DIGITS
 from glance_lite.domain.member import STATUSES
@@ -140,6 +140,7 @@ def components(
             }
         ),
         **_of_stores(),
+        'Usage': _object(usage=_usage()),
     }
 
 
@@ -216,6 +217,16 @@ def _import() -> dict[str, Any]:
             'all_stores_must_succeed': {'type': 'boolean', 'default': True},
         },
         'required': ['method'],
+    }
+
+
+def _usage() -> dict[str, Any]:
+    number = {'type': 'integer'}
+    names = [name for name, _ in quota.RESOURCES.values()]
+    entry = _object(limit=number | {'minimum': -1}, usage=number | {'minimum': 0})
+    # all of them where anything is limited
+    return {
+        'oneOf': [{'type': 'object', 'maxProperties': 0}, _object(**dict.fromkeys(names, entry))]
     }
 
 
