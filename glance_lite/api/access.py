@@ -65,6 +65,18 @@ def load_for_services(
     return image
 
 
+def require_way_past_import(request: Request) -> None:
+    """Raise where images become active by an import alone.
+
+    :raises Forbidden: ``[import] require_import`` says so.
+    """
+    if request.services.conf['import'].require_import:
+        raise exceptions.Forbidden(
+            'Images become active by an import alone here: stage the data, or name its URL, and '
+            'call /v2/images/{image_id}/import.'
+        )
+
+
 def require(request: Request, session: Session, image: domain.Image, rule: str) -> None:
     """Raise unless the caller sees an image and passes a rule for it; errors as above."""
     context, policy = request.context, request.services.policy

@@ -169,7 +169,11 @@ class LocationEdit:
         columns: dict[str, Any] = {}
         is_checked = bool(added) and self._request.services.conf.do_secure_hash
         if image.status == domain.QUEUED:
+            access.require_way_past_import(self._request)
             image_rules.require_formats(image, exceptions.InvalidRequest)
+            if self._request.services.plugins.names:
+                image.properties[domain.UNCHECKED] = 'location'
+                images.set_properties(self._session, image.image_id, {domain.UNCHECKED: 'location'})
             columns = {'status': domain.ACTIVE, 'size': sizes[added[0].url], **self._hashes}
         elif is_checked and len(self.removed) == len(self._before):
             raise exceptions.Conflict(

@@ -19,6 +19,14 @@ IMAGE_IMPORT_OPTS = [
 ]
 
 IMPORT = [
+    cfg.BoolOpt(
+        'require_import',
+        default=False,
+        mutable=True,
+        help='Let images become active by an import alone: uploads straight to a store and '
+        'locations of data elsewhere, which pass no import plugin, are refused to everybody. '
+        'The policy rule upload_image can make exceptions where this is off.',
+    ),
     cfg.IntOpt(
         'deadline',
         default=86400,

@@ -96,6 +96,8 @@ IMPORT_TASK = 'os_glance_import_task'
 IMPORTING_TO_STORES = 'os_glance_importing_to_stores'
 FAILED_IMPORT = 'os_glance_failed_import'
 IMPORT_ERROR = 'os_glance_import_error'
+#: How an image came past the import plugins: ``upload`` or ``location``.
+UNCHECKED = 'os_glance_unchecked'
 
 
 @dataclasses.dataclass

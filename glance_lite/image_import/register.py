@@ -65,6 +65,8 @@ def register_location(
         start.require_place(session, conf.max_unfinished_per_project, task.owner)
         start.require_room(session, limits, image, 1)
         _post(session, task, conf.deadline)
+        if services.plugins.names:
+            images.set_properties(session, image.image_id, {domain.UNCHECKED: 'location'})
 
     services.db.transact(
         work,

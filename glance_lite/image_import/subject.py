@@ -117,6 +117,7 @@ class HeldImage:
             self._image_id,
             {
                 domain.IMPORTING_TO_STORES: None,
+                domain.UNCHECKED: None,
                 domain.FAILED_IMPORT: failed_stores,
                 domain.IMPORT_ERROR: None,
             },
@@ -139,6 +140,7 @@ class HeldImage:
             {
                 domain.IMPORT_TASK: None,
                 domain.IMPORTING_TO_STORES: None,
+                domain.UNCHECKED: None,
                 domain.FAILED_IMPORT: ','.join(stores) or None,
                 domain.IMPORT_ERROR: f"{error['code']}: {error['message']}",
             },

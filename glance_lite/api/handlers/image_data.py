@@ -202,6 +202,7 @@ def _begin(
 def _open_upload(
     request: Request, session: Session, image: domain.Image, limits: Limits
 ) -> tuple[Store, _Body]:
+    access.require_way_past_import(request)
     store = _chosen_store(request)
     image_rules.require_formats(image, exceptions.InvalidRequest)
     rooms = quotas.room_to_store(session, limits, image.owner)
@@ -296,7 +297,9 @@ def _publish(
             **facts.columns,
         )
         images.set_locations(session, image.image_id, [location])
+        images.set_properties(session, image.image_id, {domain.UNCHECKED: unchecked})
 
+    unchecked = 'upload' if request.services.plugins.names else None
     request.services.db.transact(
         work,
         done=lambda session: _is_published(session, image, location),

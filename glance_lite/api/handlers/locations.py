@@ -36,6 +36,7 @@ def add_location(request: Request) -> Reply:
     def load(session: Session) -> domain.Image:
         image = access.load_for_services(request, session, 'add_image_location')
         register.require_queued(session, image)
+        access.require_way_past_import(request)
         return image
 
     image = services.db.read(load)

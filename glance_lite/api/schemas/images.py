@@ -184,6 +184,10 @@ def _properties(
             'description': 'All places of the data, if the service shows them.',
         },
         'stores': {**shown, 'description': 'The ids of the stores that have the data.'},
+        'os_glance_unchecked': {
+            **shown,
+            'description': 'How the data came past the import plugins: upload or location.',
+        },
         'os_glance_import_error': {
             **shown,
             'description': 'Why the last import failed; gone when the next one starts.',

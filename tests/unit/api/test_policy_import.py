@@ -62,3 +62,37 @@ def test_members_import_and_read_how_it_goes(api: Api) -> None:
     assert api.call('POST', path + '/import', body, user()).status_int == 202
     (task,) = api.get(path + '/tasks', headers=user()).json['tasks']
     assert task['status'] in ('pending', 'processing')
+
+
+def test_one_option_lets_images_in_by_import_alone(make_api: Callable[..., Api]) -> None:
+    api = make_api('[import]\nrequire_import = true\n')
+    path = api.create(**FORMATS)
+    for caller in (None, 'p9:admin,member,reader'):
+        answer = api.call('PUT', path + '/file', b'data', caller=caller)
+        assert answer.status_int == 403 and 'by an import alone' in answer.text
+    where = {'url': 'http://127.0.0.1/disk'}
+    answer = api.call('POST', path + '/locations', where, caller='services:service')
+    assert answer.status_int == 403 and 'by an import alone' in answer.text
+    assert api.get(path).json['status'] == 'queued' and not api.stored_files()
+    assert api.call('PUT', path + '/stage', b'data').status_int == 204
+    assert (
+        api.call('POST', path + '/import', {'method': {'name': 'glance-direct'}}).status_int == 202
+    )
+    deploy.load_conductor(api.services.conf, api.services).run_pending()
+    assert api.get(path).json['status'] == 'active'
+
+
+def test_an_image_that_came_past_the_plugins_is_marked(make_api: Callable[..., Api]) -> None:
+    assert 'os_glance_unchecked' not in make_api().get(make_api().upload()).json
+    api = make_api('[image_import_opts]\nimage_import_plugins = no_op\n')
+    path = api.upload()
+    assert api.get(path).json['os_glance_unchecked'] == 'upload'
+    change = [{'op': 'remove', 'path': '/os_glance_unchecked'}]
+    assert api.call('PATCH', path, change).status_int == 403
+    found = api.get('/v2/images?os_glance_unchecked=upload').json['images']
+    assert [image['id'] for image in found] == [path.rpartition('/')[2]]
+    path = api.stage()
+    api.call('POST', path + '/import', {'method': {'name': 'glance-direct'}})
+    deploy.load_conductor(api.services.conf, api.services).run_pending()
+    image = api.get(path).json
+    assert image['status'] == 'active' and 'os_glance_unchecked' not in image
