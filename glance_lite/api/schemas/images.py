@@ -30,7 +30,11 @@ def image_schema(
 
     What new images must have is not required in it: older ones may lack it.
     """
-    described = {name: {'type': 'string', **schema} for name, schema in own.schemas.items()}
+    described = {
+        # by is_base clients know what can be removed
+        name: {'type': 'string', **schema, 'is_base': False}
+        for name, schema in own.schemas.items()
+    }
     return {
         'name': 'image',
         'properties': {**described, **_properties(disk_formats, container_formats)},
