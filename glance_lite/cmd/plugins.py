@@ -158,6 +158,11 @@ def _block(facts: dict[str, Any]) -> str:
         ('when', chosen['when'] or 'always'),
         ('timeout', f'{chosen["timeout"]} s' if chosen['timeout'] else 'while it reports progress'),
         ('on error', chosen['on_error']),
+        *(
+            [('isolated', f'with {chosen["isolated_memory"]} MiB of memory')]
+            if chosen['isolated']
+            else []
+        ),
     ]
     for number, option in enumerate(facts['options']):
         value = f'[{option["group"]}] {option["name"]} = {option["value"]}'

@@ -21,7 +21,7 @@ from oslo_log import log
 from stevedore import named
 
 from glance_lite import exceptions
-from glance_lite.plugin import base, build, dry_run, settings
+from glance_lite.plugin import base, build, dry_run, isolation, settings
 from glance_lite.plugin.build import BuiltPlugin
 
 LOG = log.getLogger(__name__)
@@ -122,9 +122,10 @@ def load_plugins(conf: cfg.ConfigOpts) -> PluginSet:
         chosen = settings.read(conf, name)
         before = set(_registered(conf))
         loaded = _load(name, distribution)
-        plugins[name] = _bind(name, distribution, loaded, conf)
+        plugins[name] = _bind(name, distribution, loaded, conf, chosen)
         _check_options(name, conf)
         plugin_class = _class_of(loaded)
+        isolation.check(plugin_class, name, chosen)
         if plugin_class is None:
             new = {key: opt for key, opt in _registered(conf).items() if key not in before}
             options = tuple((group, opt) for (group, _), opt in new.items())
@@ -253,7 +254,13 @@ def _registered(conf: cfg.ConfigOpts) -> dict[tuple[str, str], cfg.Opt]:
     }
 
 
-def _bind(name: str, distribution: str, loaded: Any, conf: cfg.ConfigOpts) -> GetFlow:
+def _bind(
+    name: str,
+    distribution: str,
+    loaded: Any,
+    conf: cfg.ConfigOpts,
+    chosen: settings.Settings,
+) -> GetFlow:
     plugin_class = _class_of(loaded)
     if plugin_class is not None:
         if plugin_class.name != name:
@@ -270,7 +277,7 @@ def _bind(name: str, distribution: str, loaded: Any, conf: cfg.ConfigOpts) -> Ge
         except Exception as error:
             LOG.exception('Import plugin %s cannot be set up', name)
             raise _refuse(name, distribution, 'cannot be set up', error) from error
-        return functools.partial(plugin_class.get_flow, conf=conf)
+        return functools.partial(plugin_class.get_flow, conf=conf, chosen=chosen)
     if not callable(loaded):
         raise exceptions.ConfigError(
             f"{_OPTION}: the entry point of '{name}' ({distribution}) is not a function."

@@ -55,6 +55,26 @@ OPTS = [
         'the import; but a plugin written for Glance refuses by an error, so give warn to '
         'plugins that describe, never to those that guard.',
     ),
+    cfg.BoolOpt(
+        'isolated',
+        default=False,
+        mutable=True,
+        help='Run the plugin in a process of its own for each image, which has limits and no '
+        'network. For plugins that subclass ImportPlugin.',
+    ),
+    cfg.IntOpt(
+        'isolated_memory',
+        default=1024,
+        min=64,
+        mutable=True,
+        help='MiB of memory that the process of an isolated plugin may have.',
+    ),
+    cfg.BoolOpt(
+        'isolated_network',
+        default=False,
+        mutable=True,
+        help='Leave the network to the process of an isolated plugin.',
+    ),
 ]
 
 _COMPARE: dict[str, Callable[[int, int], bool]] = {
@@ -104,11 +124,17 @@ class Condition:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What ``[import_plugin:NAME]`` says. ``timeout`` is seconds, None for no limit of its own."""
+    """What ``[import_plugin:NAME]`` says.
+
+    ``timeout`` is seconds, None for no limit of its own; ``isolated_memory`` is MiB.
+    """
 
     when: tuple[Condition, ...] = ()
     timeout: int | None = None
     on_error: str = FAIL
+    isolated: bool = False
+    isolated_memory: int = 1024
+    isolated_network: bool = False
 
     def unmet(self, facts: Facts) -> str | None:
         """Return the field of the first condition that does not hold; None if all do."""
@@ -129,7 +155,14 @@ def read(conf: cfg.ConfigOpts, name: str) -> Settings:
     try:
         values = conf[group]
         when = parse_conditions(values.when, conf)
-        return Settings(when, values.timeout, values.on_error)
+        return Settings(
+            when,
+            values.timeout,
+            values.on_error,
+            values.isolated,
+            values.isolated_memory,
+            values.isolated_network,
+        )
     except (ValueError, cfg.Error) as error:
         raise exceptions.ConfigError(f'[{group}] {error}') from error
 

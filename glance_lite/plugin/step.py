@@ -18,7 +18,7 @@ from taskflow import task
 from taskflow.patterns import linear_flow
 
 from glance_lite.domain import image as domain
-from glance_lite.plugin import base
+from glance_lite.plugin import base, isolation, settings
 
 LOG = log.getLogger(__name__)
 
@@ -26,17 +26,25 @@ _SCHEME = 'file://'
 
 
 def make_flow(
-    plugin_class: type[base.ImportPlugin], *, conf: cfg.ConfigOpts, **kwargs: Any
+    plugin_class: type[base.ImportPlugin],
+    *,
+    conf: cfg.ConfigOpts,
+    chosen: settings.Settings = settings.DEFAULTS,
+    **kwargs: Any,
 ) -> linear_flow.Flow:
     """Return a flow of one step, ``run-plugin:<name>``.
 
+    :param chosen: what the section of the plugin says.
     :param kwargs: what plugins written for Glance get; ``context``, ``image_repo`` and
         ``action_wrapper`` are used.
     """
     step_class = RunTransformingPlugin if plugin_class.transforms else RunPlugin
-    step = step_class(
-        plugin_class(conf), kwargs['context'], kwargs['image_repo'], kwargs['action_wrapper']
-    )
+    plugin: base.ImportPlugin | isolation.IsolatedPlugin
+    if chosen.isolated:
+        plugin = isolation.IsolatedPlugin(plugin_class, conf, chosen)
+    else:
+        plugin = plugin_class(conf)
+    step = step_class(plugin, kwargs['context'], kwargs['image_repo'], kwargs['action_wrapper'])
     return linear_flow.Flow(plugin_class.name).add(step)
 
 
@@ -44,7 +52,11 @@ class RunPlugin(task.Task):
     """Run one plugin on the staged data. Undone by the plugin's ``revert``."""
 
     def __init__(
-        self, plugin: base.ImportPlugin, context: Any, image_repo: Any, action_wrapper: Any
+        self,
+        plugin: base.ImportPlugin | isolation.IsolatedPlugin,
+        context: Any,
+        image_repo: Any,
+        action_wrapper: Any,
     ) -> None:
         super().__init__(name=f'run-plugin:{plugin.name}')
         self._plugin = plugin
