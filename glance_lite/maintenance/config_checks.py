@@ -128,10 +128,9 @@ def check_rules(conf: cfg.ConfigOpts) -> Finding:
         if passes(rule) and not any(passes(other) for other in needed)
     ]
     enabled = conf.image_import_opts.image_import_plugins
-    required = 'require_import' in list(conf['import']) and conf['import'].require_import
-    if enabled and passes('upload_image') and not required:
+    if enabled and passes('upload_image') and not conf['import'].require_import:
         sentences.append(
-            'Members may upload past all import plugins (upload_image); etc/policy-import.yaml '
+            'Members may upload past all import plugins (upload_image); [import] require_import '
             'closes that.'
         )
     if sentences:

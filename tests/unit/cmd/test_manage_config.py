@@ -101,6 +101,11 @@ def test_what_would_stop_the_start_is_bad(check, extra, part, sentence):
     assert found[part][0] == 'bad' and sentence in found[part][1]
 
 
+def test_no_upload_passes_the_plugins_where_import_is_required(check):
+    plugins = '[image_import_opts]\nimage_import_plugins = no_op\n'
+    assert check(plugins + '[import]\nrequire_import = true\n')[1]['Policy rules'][0] == 'good'
+
+
 def test_rules_that_defeat_each_other_are_found(check, tmp_path):
     (tmp_path / 'rules.yaml').write_text(
         '"modify_image": "role:admin"\n"upload_image": "role:admin"\n"get_image": "role:admin"\n'
