@@ -38,6 +38,7 @@ from glance_lite.remote.url_filter import UrlFilter
 from glance_lite.services import Rules, Services
 from glance_lite.stores.registry import StoreRegistry
 from glance_lite.stores.staging import StagingArea
+from glance_lite.swift_sign_in import SwiftSignIn
 from glance_lite.unified_limits import UnifiedLimits
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def build_rules(conf: cfg.ConfigOpts) -> Rules:
         url_filter=UrlFilter.from_conf(conf),
         http_options=HttpOptions.from_conf(conf),
         protection=protection,
+        swift=SwiftSignIn.from_conf(conf),
         properties=ImageProperties.from_conf(conf),
     )
 

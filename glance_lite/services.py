@@ -27,6 +27,7 @@ from glance_lite.remote.options import HttpOptions
 from glance_lite.remote.url_filter import UrlFilter
 from glance_lite.stores.registry import StoreRegistry
 from glance_lite.stores.staging import StagingArea
+from glance_lite.swift_sign_in import SwiftSignIn
 from glance_lite.unified_limits import UnifiedLimits
 from glance_lite.watching import TaskWatch
 
@@ -43,6 +44,7 @@ class Rules:
     url_filter: UrlFilter
     http_options: HttpOptions
     protection: PropertyProtection | None = None
+    swift: SwiftSignIn | None = None
     properties: ImageProperties = dataclasses.field(default_factory=ImageProperties)
 
 

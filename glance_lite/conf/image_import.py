@@ -127,6 +127,22 @@ TASK = [
         help='The beginning of the paths of the Swift API: swift://host/account/container/object '
         'of a task is read from https://host/v1/account/container/object.',
     ),
+    cfg.ListOpt(
+        'swift_hosts',
+        default=[],
+        mutable=True,
+        help="Hosts of the cloud's own Swift, as host or host:port. There the service reads "
+        "objects of the account of the caller's project with a token of its own, signing in as "
+        '[keystone_authtoken] says; its user must be permitted to read them, by a role of Swift or '
+        'by the read ACL of the container. Without this, and elsewhere, tasks read only what '
+        'everybody may read.',
+    ),
+    cfg.StrOpt(
+        'swift_account_prefix',
+        default='AUTH_',
+        mutable=True,
+        help="What stands before the id of a project in the name of its account of Swift.",
+    ),
     cfg.StrOpt(
         'task_executor',
         default='taskflow',

@@ -7,6 +7,7 @@ same filter as any other and is fetched in the same way. Messages show it as it 
 
 from __future__ import annotations
 
+import urllib.parse
 from typing import Self
 
 from glance_lite.exceptions import ImportFailed
@@ -35,7 +36,14 @@ def to_http(url: str, scheme: str, path: str) -> str:
     parts = name.partition('?')[0].split('/', 2)
     if len(parts) < 3 or not all(parts):
         raise UrlRefused(masked, f'it must have the form {_PREFIX}host/account/container/object')
+    if not {'.', '..'}.isdisjoint(urllib.parse.unquote('/'.join(parts)).split('/')):
+        raise UrlRefused(masked, 'a part of its path is . or .., which some would leave out')
     return f'{scheme}://{host}/{path.strip("/")}/{name}'
+
+
+def account_of(url: str) -> str:
+    """Return the account in a URL that :func:`to_http` accepts, as it is written there."""
+    return url[len(_PREFIX) :].split('/', 2)[1]
 
 
 class SwiftSource:

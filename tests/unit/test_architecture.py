@@ -27,7 +27,7 @@ FLOORS = [
     },
     {'db', 'image_data'},
     {'quotas'},
-    {'jobs', 'receiving', 'removing', 'exporting', 'creating', 'watching'},
+    {'jobs', 'receiving', 'removing', 'exporting', 'creating', 'watching', 'swift_sign_in'},
     {'services'},
     {'image_import'},
     {'api', 'conductor'},

@@ -22,11 +22,15 @@ def stage(services: Services, run: ImportRun, allowance: Allowance) -> Step:
     given: str = run.task.plan.get('source') or uri
 
     def open_source(should_stop: Callable[[], None]) -> HttpSource | SwiftSource:
+        headers = {}
+        if given != uri and services.rules.swift is not None:
+            headers = services.rules.swift.headers(given, uri, run.task.owner)
         source = HttpSource(
             services.url_filter,
             services.http_options,
             uri,
             max_bytes=conf.image_size_cap,
+            headers=headers,
             should_stop=should_stop,
         )
         if given != uri:
