@@ -123,14 +123,14 @@ def test_plugins_of_both_generations_change_what_is_to_be(make_world: Any) -> No
         with action_wrapper as action:
             assert action.image_extra_properties['from_older'] == 'yes'
             action.set_image_extra_properties({'from_newer': 'yes', 'os_glance_x': 'no'})
-            action.set_image_attribute(disk_format='iso', status='active')
+            action.set_image_attribute(container_format='ovf', status='active')
 
     world = make_world(older=of_field(older), newer=of_field(newer))
     world.post_task(name='mine', properties={'unwanted': '1', 'kept': '1'}, tags=['t'])
     world.conductor().run_pending()
     [image] = world.listed()
     assert image.properties == {'kept': '1', 'from_older': 'yes', 'from_newer': 'yes'}
-    assert (image.disk_format, image.tags) == ('iso', ['added', 't'])
+    assert (image.container_format, image.tags) == ('ovf', ['added', 't'])
 
 
 @pytest.mark.parametrize(
