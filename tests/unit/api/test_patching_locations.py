@@ -8,7 +8,9 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from glance_lite.db import models
 from tests.origin import PERMIT, Origin
@@ -489,3 +491,54 @@ def test_the_check_survives_its_conductor(api: Api, origin: Origin) -> None:
     assert api.get(path + '/file').body == DATA
     assert run(api) == 1
     assert urls(api, path) == [url]
+
+
+#: What a patch does, by which of the URLs, and where: of the same data, other data of the same
+#: size, data of another size, and none.
+KINDS = st.sampled_from(['same', 'again', 'other', 'short', 'none', 'file'])
+OPERATIONS = st.one_of(
+    st.tuples(st.just('add'), KINDS, st.sampled_from(['-', '0', '1', '7'])),
+    st.tuples(st.just('remove'), st.none(), st.integers(0, 2)),
+    st.tuples(st.just('replace'), st.lists(KINDS, max_size=3), st.booleans()),
+    st.tuples(st.just('run'), st.none(), st.none()),
+)
+
+
+@hypothesis.settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+@hypothesis.given(st.booleans(), st.lists(OPERATIONS, min_size=2, max_size=6))
+def test_f_21_no_order_of_patches_changes_what_an_image_holds(
+    api: Api, origin: Origin, uploaded: bool, operations: Any
+) -> None:
+    places = {
+        'same': origin.publish(DATA),
+        'again': origin.publish(DATA),
+        'other': origin.publish(OTHER),
+        'short': origin.publish(DATA[1:]),
+        'none': origin.url + '/none',
+        'file': 'file:///etc/passwd',
+    }
+    path = api.upload(DATA) if uploaded else located(api, origin)[0]
+    for op, kind, where in operations:
+        if op == 'run':
+            run(api)
+            continue
+        if op == 'add':
+            change = add(at(places[kind]), where)
+        elif op == 'remove':
+            change = remove(where)
+        else:
+            kept = [at(url) for url in urls(api, path)] if where else []
+            change = replace(*kept, *(at(places[each]) for each in kind))
+        assert patch(api, path, change).status_int in (200, 400, 403, 409), change
+        answer = api.get(path + '/file')
+        assert (answer.status_int, answer.body) == (200, DATA), change
+    run(api)
+    assert api.get(path).json['status'] == 'active'
+    left = urls(api, path)
+    assert left and len(set(left)) == len(left)
+    assert not {places['other'], places['short'], places['none'], places['file']} & {*left}
+    assert api.get(path + '/file').body == DATA
