@@ -258,7 +258,7 @@ class _Inspected(_Match):
         return self._ask(lambda: self._inspector.virtual_size) or None
 
     def failures(self) -> list[list[str]]:
-        if self._is_broken:
+        if self._is_broken or self._ask(lambda: self._inspector.virtual_size) is None:
             return [[self.name, 'format', 'The header is damaged']]
         found = []
         where, types = _DIFFERENCING.get(self.name, (slice(0), ()))

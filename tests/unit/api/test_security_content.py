@@ -6,6 +6,7 @@ The number in a name is the row on the page ``contributor/security``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import webob
 
+import glance_lite
 from glance_lite.testing import hostile
 from tests.origin import PERMIT, Origin
 
@@ -78,6 +80,21 @@ def test_f11_a_disk_over_another_file_is_refused(api: Api, origin: Origin, way: 
     assert '/etc/passwd' not in told
 
 
+def test_f14_a_program_that_works_on_images_has_limits() -> None:
+    """Only what sets them, or handles no image, starts programs at all."""
+    package = Path(glance_lite.__file__).parent
+    found = {
+        str(path.relative_to(package))
+        for path in package.rglob('*.py')
+        if re.search(r'\b(subprocess|posix_spawn|os\.exec|os\.system)', path.read_text())
+    }
+    assert found == {
+        'image_import/limited_program.py',
+        'supervisor.py',  # its own workers
+        'client/local_service.py',  # a service for the quick start
+    }
+
+
 @pytest.mark.parametrize('way', WAYS)
 def test_f16_a_disk_that_describes_files_of_the_host_is_refused(
     api: Api, origin: Origin, way: str
@@ -115,6 +132,25 @@ def test_f30d_no_container_switches_the_inspection_off(
     attributes = {'disk_format': 'qcow2', 'container_format': container}
     path, told = bring(api, origin, way, BACKED, **attributes)
     check_refused(api, path, told, 'unsafe_image')
+
+
+@pytest.mark.parametrize('way', ['glance-direct', 'web-download'])
+def test_f28_an_archive_is_a_bomb_for_nobody_and_its_names_mean_nothing(
+    make_api: Callable[..., Api], origin: Origin, way: str
+) -> None:
+    plugin = '[image_import_opts]\nimage_import_plugins = image_decompression\n'
+    limit = '[image_decompression]\nmax_size = 1048576\n'
+    api = make_api(PERMIT + plugin + limit)
+    refused = [
+        (hostile.bomb('gzip', 8), 'too_large'),
+        (hostile.bomb('zip', 8), 'too_large'),
+        (hostile.zipped({'a': b'1', 'b': b'2'}), 'plugin_rejected'),
+    ]
+    for data, code in refused:
+        path, told = bring(api, origin, way, data, disk_format='raw')
+        check_refused(api, path, told, code)
+    path, _ = bring(api, origin, way, hostile.zipped({'../../x': b'disk'}), disk_format='raw')
+    assert api.get(path + '/file').body == b'disk'
 
 
 INSIDE = [
