@@ -43,7 +43,7 @@ PLACES = {
     f'{FILES}.put_file': WEB,
     f'{FILES}.publish': DIRECT,
     # before it makes the image active, when it has, and when it clears up after that
-    f'{STEPS}.activate_image:ActivateImage._publish': DIRECT,
+    'glance_lite.image_import.publishing:publish': DIRECT,
     f'{STEPS}.delete_staged:DeleteStaged.execute': DIRECT,
     f'{STEPS}.complete_task:complete': WEB,
     # in the middle of a transaction
@@ -58,7 +58,7 @@ UNDOING = {
     'glance_lite.stores.staging:StagingArea.remove_all': WEB,
 }
 #: Places that are tried on every kind of database.
-CHOSEN = [place for place in PLACES if place.endswith(('_receive', 'publish', '_publish'))]
+CHOSEN = [place for place in PLACES if place.endswith(('_receive', 'publish'))]
 OTHERS = [place for place in PLACES if place not in (*CHOSEN, IN_TRANSACTION)]
 
 
