@@ -22,7 +22,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog='python -m tests.faults', description=__doc__)
     parser.add_argument('--database', choices=services.KINDS, default='sqlite')
     parser.add_argument('--board', choices=['redis'], help='restarted empty now and then')
-    parser.add_argument('--faults', type=int, default=1000, help='how many, at random')
+    parser.add_argument('--faults', type=int, default=None, help='how many, at random')
+    parser.add_argument('--tasks', type=int, default=0, help='go on for so many, and ask for more')
     parser.add_argument('--seed', type=int, default=random.randrange(10**6))
     parser.add_argument('--attempts', type=int, default=MANY_ATTEMPTS, help='[import] max_attempts')
     parser.add_argument('--folder', type=Path, help='a new one, in which everything stays')
@@ -37,7 +38,8 @@ def main() -> int:
             if args.matrix or args.write_matrix:
                 problems = _try_each(found, args)
             else:
-                result = Campaign(found, args.faults, args.seed, tell=print).run()
+                faults = 1000 if args.faults is None and not args.tasks else args.faults or 0
+                result = Campaign(found, faults, args.seed, print, args.tasks).run()
                 print(result.summary())
                 problems = [*result.problems, *result.evidence]
     for problem in problems:

@@ -25,6 +25,7 @@ from glance_lite.domain import image as domain
 from glance_lite.domain import task as task_domain
 from glance_lite.domain.task import Task
 from tests.faults.clients import Image
+from tests.faults.task_clients import Wish
 
 #: Seconds for which a step may wait for the database before it learns that its lease is lost: as
 #: long as a server lets a transaction stand still, and on SQLite for whoever writes.
@@ -90,6 +91,46 @@ def _wrong_with(session: Any, image: domain.Image) -> list[str]:
     if failed and image.status != domain.ACTIVE and domain.IMPORT_ERROR not in image.properties:
         found.append('does not tell why its import failed')
     return found
+
+
+def wished(db: Database, wishes: dict[str, Wish]) -> tuple[dict[str, Image], list[str]]:
+    """Return the images that tasks were to make, by id; and what is wrong with tasks and images.
+
+    A success has its image, active and as it was wished, unless it was deleted since; a failure
+    has left none, and none has ever been there.
+    """
+    known: dict[str, Image] = {}
+    problems = []
+    with db.reader() as session:
+        for task in _all_tasks(session):
+            if not task_domain.makes_image(task) or task.image_id is None:
+                continue
+            name = task.input['image_properties']['name']
+            wish = wishes[name]
+            known[task.image_id] = wish.image(task.image_id)
+            taken = images.is_taken(session, task.image_id)
+            if (task.status == task_domain.SUCCESS) != taken:
+                problems.append(
+                    f'task {task.task_id} is a {task.status}, and image {task.image_id} '
+                    f'{"was" if taken else "was never"} there'
+                )
+        there = [image for image in _all_images(session) if image.tags == ['wished']]
+    for image in there:
+        if image.image_id not in known or image.status != domain.ACTIVE or image.name not in wishes:
+            problems.append(
+                f'image {image.image_id} ({image.status}) is there, and no task made it'
+            )
+    return known, problems
+
+
+def count_tasks(db: Database) -> collections.Counter[str]:
+    """Count the tasks that made an image, or were to, by how they ended."""
+    with db.reader() as session:
+        found = [task for task in _all_tasks(session) if task_domain.makes_image(task)]
+    return collections.Counter(
+        'success' if task.status == task_domain.SUCCESS else (task.error or {}).get('code', '?')
+        for task in found
+    )
 
 
 def files(db: Database, folder: Path, stores: Iterable[str]) -> list[str]:

@@ -16,11 +16,14 @@ from tests.faults import audit
 from tests.faults.clients import ACTIVE, FAILED, Client, ClientThread, Image
 from tests.faults.disks import DiskSource, disk_source
 from tests.faults.points import POINTS
+from tests.faults.task_clients import TaskClient, Wish
 from tests.faults.world import STORES, World
 
 #: Import plugins of the runs: one that describes, one that puts new data in place of the old.
 PLUGINS = ('new_shape', 'transformer')
-CLIENTS = 10
+#: Clients that import, and clients that ask for tasks; the same where tasks are what is tried.
+CLIENTS, TASK_CLIENTS = 8, 3
+FEW_CLIENTS, MANY_TASK_CLIENTS = 3, 8
 #: Faults that wait at points at once, and seconds for which each does.
 ARMED, ARMED_SECONDS = 8, 4.0
 #: Of all faults, those at random moments. The others come only where the service gets to, so that
@@ -55,6 +58,8 @@ class Result:
     kinds: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     imports: int = 0
     images: int = 0
+    #: Tasks that made an image or were to, and how they ended.
+    tasks: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     ends: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     again: int = 0
     seconds: float = 0
@@ -67,10 +72,12 @@ class Result:
         """Return it in a few lines."""
         kinds = ', '.join(f'{name} {count}' for name, count in sorted(self.kinds.items()))
         ends = ', '.join(f'{name} {count}' for name, count in sorted(self.ends.items()))
+        tasks = ', '.join(f'{name} {count}' for name, count in sorted(self.tasks.items()))
         return (
             f'{self.faults} faults at {self.places} points and from outside ({kinds})\n'
             f'{self.images} images ({ends}), {self.imports} imports begun, '
             f'{self.again} failed ones imported again, {self.seconds:.0f} s\n'
+            f'{self.tasks.total()} tasks ({tasks})\n'
             f'{len(self.problems)} problems'
         )
 
@@ -84,12 +91,17 @@ class Campaign:
         faults: int,
         seed: int,
         tell: Callable[[str], object] = lambda text: None,
+        tasks: int = 0,
     ) -> None:
-        """Strike with faults that ``seed`` chooses; ``tell`` hears how far it is."""
-        self.world, self.faults, self.seed = world, faults, seed
+        """Strike with faults that ``seed`` chooses; ``tell`` hears how far it is.
+
+        :param tasks: go on until so many have ended, and let most clients ask for them.
+        """
+        self.world, self.faults, self.seed, self.tasks = world, faults, seed, tasks
         self._tell = tell
         self.rng = random.Random(seed)
         self.clients: list[Client] = []
+        self.task_clients: list[TaskClient] = []
 
     def run(self) -> Result:
         """Strike, let it come to rest, audit, import again what failed, audit again."""
@@ -108,15 +120,19 @@ class Campaign:
     def _work(self, source: DiskSource) -> list[ClientThread]:
         stop = threading.Event()
         threads = []
-        for number in range(CLIENTS):
+        wanted = (FEW_CLIENTS, MANY_TASK_CLIENTS) if self.tasks else (CLIENTS, TASK_CLIENTS)
+        for number in range(sum(wanted)):
             client = Client(self.world, source, random.Random(f'{self.seed}-{number}'))
             self.clients.append(client)
-            threads.append(ClientThread(client, stop, keep=10))
-        for thread in threads:
+            if number < wanted[0]:
+                threads.append(ClientThread(client, stop, keep=10))
+            else:
+                self.task_clients.append(TaskClient(client, stop, keep=10))
+        for thread in (*threads, *self.task_clients):
             thread.start()
         self._strike(source)
         stop.set()
-        for thread in threads:
+        for thread in (*threads, *self.task_clients):
             thread.join()
         return threads
 
@@ -124,10 +140,10 @@ class Campaign:
         struck = self.world.struck
         armed: dict[Path, float] = {}
         moments, told = 0, 0
-        while len(struck) < self.faults:
+        while len(struck) < self.faults or self._ended_tasks < self.tasks:
             if len(struck) >= told + 100:
                 told = len(struck) // 100 * 100
-                self._tell(f'{told} faults, {len(self._known)} images')
+                self._tell(f'{told} faults, {len(self._known)} images, {self._ended_tasks} tasks')
             time.sleep(self.rng.expovariate(1 / PACE_SECONDS))
             if self.rng.random() < MOMENTS and moments <= MOMENTS * len(struck) + 2:
                 moments += 1
@@ -162,6 +178,14 @@ class Campaign:
     def _known(self) -> dict[str, Any]:
         return {image.image_id: image for client in self.clients for image in client.images}
 
+    @property
+    def _ended_tasks(self) -> int:
+        return sum(sum(thread.ended.values()) for thread in self.task_clients)
+
+    @property
+    def _wishes(self) -> dict[str, Wish]:
+        return {name: wish for thread in self.task_clients for name, wish in thread.wishes.items()}
+
     def _judge(self) -> Result:
         events = self.world.events()
         result = Result(faults=len(self.world.struck))
@@ -174,8 +198,12 @@ class Campaign:
             result.problems += client.problems
             client.problems = []
         result.problems += self.world.unexpected
-        result.problems += look_at_rest(self.world, self._known)
-        result.problems += audit.reasons(self.world.db, self._known, events, self.world.attempts)
+        result.problems += look_at_rest(self.world, self._known, self._wishes)
+        made, _ = audit.wished(self.world.db, self._wishes)
+        result.problems += audit.reasons(
+            self.world.db, self._known | made, events, self.world.attempts
+        )
+        result.tasks.update(audit.count_tasks(self.world.db))
         result.problems += audit.fencing(events, self.world.url.get_backend_name())
         return result
 
@@ -191,16 +219,20 @@ class Campaign:
             if client.bring(image, failures=1, seconds=60) != ACTIVE:
                 client.complain(image, 'could not be imported again')
             result.again += 1
-        result.problems += client.problems + look_at_rest(self.world, self._known)
+        result.problems += client.problems + look_at_rest(self.world, self._known, self._wishes)
 
 
 _REPEATED = ('-read', '-write', 'commit', 'committed', 'heartbeat')
 
 
-def look_at_rest(world: World, known: dict[str, Image]) -> list[str]:
+def look_at_rest(
+    world: World, known: dict[str, Image], wishes: dict[str, Wish] | None = None
+) -> list[str]:
     """Let the service come to rest; return what is then not as it must be."""
 
     def look() -> list[str]:
         return audit.records(world.db) + audit.files(world.db, world.folder, STORES)
 
-    return audit.wait_for_rest(look, REST_SECONDS) + audit.hashes(world.db, known)
+    problems = audit.wait_for_rest(look, REST_SECONDS)
+    made, more = audit.wished(world.db, wishes or {})
+    return problems + more + audit.hashes(world.db, known | made)

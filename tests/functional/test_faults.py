@@ -20,8 +20,10 @@ from tests.faults.campaign import PLUGINS, Campaign, look_at_rest
 from tests.faults.clients import ACTIVE, GONE, Client, Image
 from tests.faults.disks import Disk, disk_source
 from tests.faults.points import COPY, DIRECT, POINTS, UPLOAD, WEB
+from tests.faults.task_clients import Wish
 from tests.faults.world import MANY_ATTEMPTS, STORES, world
 from tests.functional.board_servers import Redis
+from tests.functional.service import LOCAL_SOURCES
 
 SEED = 20
 
@@ -34,6 +36,7 @@ def strike(folder, kind, faults, board=None, attempts=MANY_ATTEMPTS):
     assert not result.problems, '\n'.join(told)
     assert result.faults >= faults
     assert result.ends[ACTIVE] > faults / 4, result.summary()
+    assert result.tasks['success'] > 0, result.summary()
 
 
 @pytest.mark.parametrize('kind', services.KINDS)
@@ -157,6 +160,51 @@ def test_an_image_that_does_not_tell_why_is_found(engine, tmp_path):
     with engine.db.writer() as session:
         session.execute(sa.delete(models.image_properties))
     assert f'image {image_id} does not tell why its import failed' in problems(engine, tmp_path)
+
+
+def wish(task_id, engine, kind='good'):
+    """Return what a task was asked for, by name."""
+    name = engine.task(task_id).input['image_properties']['name']
+    return {name: Wish(name, kind, Disk(random.Random(1), size=100_000))}
+
+
+@pytest.fixture
+def made(make_conf):
+    """Return an engine and a task that made its image, as asked for."""
+    with disk_source() as source:
+        engine = Engine(make_conf(LOCAL_SOURCES))
+        source.disks['mine'] = Disk(random.Random(1), size=100_000)
+        task_id = engine.post_task(f'{source.url}/mine', name='mine', tags=['wished'])
+        assert engine.conductor().run_pending() == 1
+        yield engine, task_id
+        engine.db.dispose()
+
+
+def test_a_task_that_went_well_is_no_problem(made):
+    engine, task_id = made
+    image_id = engine.task(task_id).image_id
+    known, found = audit.wished(engine.db, wish(task_id, engine))
+    assert not found and list(known) == [image_id]
+    assert audit.hashes(engine.db, known) == []
+    known[image_id].disk = Disk(random.Random(2), size=100_000)
+    assert audit.hashes(engine.db, known)
+
+
+def test_a_success_without_its_image_and_an_image_of_a_failure_are_found(made):
+    engine, task_id = made
+    with engine.db.writer() as session:
+        session.execute(sa.update(models.tasks).values(status='failure'))
+    image_id = engine.task(task_id).image_id
+    wishes = wish(task_id, engine)
+    assert audit.wished(engine.db, wishes)[1] == [
+        f'task {task_id} is a failure, and image {image_id} was there'
+    ]
+    with engine.db.writer() as session:
+        session.execute(sa.update(models.tasks).values(status='success'))
+        session.execute(sa.delete(models.images))
+    assert audit.wished(engine.db, wishes)[1] == [
+        f'task {task_id} is a success, and image {image_id} was never there'
+    ]
 
 
 def event(what, t, pid, gen=1, step='download', **more):
