@@ -83,6 +83,15 @@ class ImageProperties:
         except (ValueError, RecursionError) as error:
             raise _wrong(f'it is not JSON: {error}') from error
 
+    def misfits(self, values: Mapping[str, str]) -> list[str]:
+        """Return the names of the values that do not fit their schemas."""
+        return sorted(
+            name
+            for name, value in values.items()
+            if name in self.schemas
+            and not jsonschema.Draft202012Validator(self.schemas[name]).is_valid(value)
+        )
+
 
 def parse(content: Any) -> ImageProperties:
     """Judge the content of the file.

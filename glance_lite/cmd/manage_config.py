@@ -86,6 +86,7 @@ def check_config(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
         'Policy file': checks.check_policy,
         'Policy rules': config_checks.check_rules,
         'Property protections': config_checks.check_protection,
+        'Image properties': config_checks.check_properties,
     }
     found = {}
     for name, check in parts.items():

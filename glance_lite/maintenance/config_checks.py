@@ -10,10 +10,11 @@ import shutil
 
 from oslo_config import cfg
 
-from glance_lite import property_protection
+from glance_lite import image_properties, property_protection
 from glance_lite.context import RequestContext
 from glance_lite.domain import image as image_domain
 from glance_lite.image_import.plugins import inject_image_metadata
+from glance_lite.image_properties import ImageProperties
 from glance_lite.maintenance.checks import DOUBTFUL, GOOD, Finding
 from glance_lite.plugin import loader
 from glance_lite.policy import Policy, target_of
@@ -108,6 +109,24 @@ def check_protection(conf: cfg.ConfigOpts) -> Finding:
             'Protect them by property_protection_file.',
         )
     return Finding(GOOD, 'The properties that imports inject are protected.')
+
+
+def check_properties(conf: cfg.ConfigOpts) -> Finding:
+    """Tell whether the description of custom properties can be used, and is kept by imports."""
+    described = ImageProperties.from_conf(conf)
+    if not described.schemas:
+        return Finding(GOOD, 'No custom properties are described.')
+    plugin = inject_image_metadata.InjectImageMetadata.name
+    if plugin in conf.image_import_opts.image_import_plugins:
+        loader.load_plugins(conf)
+        misfits = described.misfits(inject_image_metadata.injected(conf))
+        if misfits:
+            return Finding(
+                DOUBTFUL,
+                f'Imports inject values that {image_properties.FILE} does not permit: '
+                f'{", ".join(misfits)}.',
+            )
+    return Finding(GOOD, f'Described are: {", ".join(sorted(described.schemas))}.')
 
 
 def check_rules(conf: cfg.ConfigOpts) -> Finding:

@@ -42,7 +42,7 @@ def check(run):
 def test_a_good_configuration_is_good_in_every_part(run):
     status, out, err = run('config', 'check')
     lines = out.splitlines()
-    assert (err, len(lines)) == ('', 11)
+    assert (err, len(lines)) == ('', 12)
     assert status == ('doubtful  Staging space' in out)  # the disk of the test may be small
     assert lines[0].startswith('files: ') and lines[0].endswith('/glance-api.conf')
     assert all(line.startswith('good') for line in lines[1:] if 'Staging space' not in line)
@@ -99,6 +99,24 @@ def test_what_would_stop_the_start_is_bad(check, extra, part, sentence):
     status, found = check(extra)
     assert status == 2
     assert found[part][0] == 'bad' and sentence in found[part][1]
+
+
+@pytest.mark.parametrize(
+    ('content', 'state', 'sentence'),
+    [
+        ('{"tier": {"type": "string"}}', 'good', 'Described are: tier.'),
+        ('{"tier": {"enum": ["gold", "lead"]}}', 'good', 'Described are: tier.'),
+        ('{"tier": {"enum": ["silver"]}}', 'doubtful', 'does not permit: tier.'),
+        ('{"tier": {"type": "integer"}}', 'bad', "the type of 'tier' must be string"),
+    ],
+)
+def test_the_description_of_properties(check, tmp_path, content, state, sentence):
+    (tmp_path / 'schema-image.json').write_text(content)
+    _, found = check(
+        '[image_import_opts]\nimage_import_plugins = inject_image_metadata\n'
+        '[inject_metadata_properties]\ninject = tier:gold\n'
+    )
+    assert found['Image properties'][0] == state and sentence in found['Image properties'][1]
 
 
 def test_no_upload_passes_the_plugins_where_import_is_required(check):
