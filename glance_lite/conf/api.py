@@ -36,7 +36,7 @@ API = [
     ),
 ]
 
-PASTE_DEPLOY = [
+PASTE_DEPLOY: list[cfg.Opt] = [
     cfg.StrOpt(
         'flavor',
         help="Glance's way to choose the pipeline. A flavor with keystone in its name turns "

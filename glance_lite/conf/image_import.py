@@ -12,7 +12,7 @@ IMAGE_IMPORT_OPTS = [
         'image_import_plugins',
         type=types.LooseList(),
         default=[],
-        sample_default=['no_op'],
+        sample_default='no_op',
         help='Import plugins in the order in which they run, by their names in the entry point '
         'namespace glance.image_import.plugins. A name that cannot be loaded stops the start.',
     ),

@@ -23,6 +23,7 @@ from typing import Any
 from oslo_config import cfg
 
 from glance_lite import exceptions
+from glance_lite.conf import opts
 from glance_lite.plugin import base
 
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000  # sched.h
@@ -107,10 +108,11 @@ def _run(request: dict[str, Any], answer: Any) -> dict[str, Any] | None:
     plugin_class: type[base.ImportPlugin] = operator.attrgetter(request['class'])(found)
     conf = cfg.ConfigOpts()
     conf([], default_config_files=[], default_config_dirs=[])
-    for group, opts in plugin_class.list_opts():
-        conf.register_opts(opts, group=group)
+    opts.register_all(conf)
+    for group, own in plugin_class.list_opts():
+        conf.register_opts(own, group=group)
     for group, name, value in request['options']:
-        conf.set_override(name, value, group=group)
+        conf.set_override(name, value, group=None if group == 'DEFAULT' else group)
     staged = base.StagedData(
         request['path'],
         request['new_path'],

@@ -26,6 +26,7 @@ from oslo_config import cfg
 from oslo_log import log
 
 from glance_lite import exceptions
+from glance_lite.conf import opts
 from glance_lite.plugin import base
 from glance_lite.plugin.settings import PREFIX, Settings
 
@@ -59,18 +60,24 @@ class IsolatedPlugin:
     def __init__(
         self, plugin_class: type[base.ImportPlugin], conf: cfg.ConfigOpts, chosen: Settings
     ) -> None:
-        """Take the plugin's own options out of ``conf``: the child gets no others."""
+        """Take what the child gets out of ``conf``: the plugin's options, and the service's but
+        those that are secret.
+        """
         self.name, self.transforms = plugin_class.name, plugin_class.transforms
         self._class = plugin_class
+        shared = [
+            (group, [opt for opt in listed if not opt.secret])
+            for group, listed in (*opts.list_api_opts(), *opts.list_import_opts())
+        ]
         self._options = [
-            (group, opt.dest, _literal(conf[group][opt.dest]))
-            for group, opts in plugin_class.list_opts()
-            for opt in opts
+            (group, opt.dest, _literal(_value(conf, group, opt.dest)))
+            for group, listed in (*shared, *plugin_class.list_opts())
+            for opt in listed
         ]
         self._limits = Limits(
             chosen.isolated_memory * 1024 * 1024,
             chosen.isolated_network,
-            conf.image_size_cap if 'image_size_cap' in conf else None,
+            conf.image_size_cap,
             chosen.timeout,
         )
 
@@ -282,6 +289,10 @@ def _read_changes(found: dict[str, Any]) -> base.ImageChanges:
         virtual_size=size,
         **{word: found.get(word) for word in words},
     )
+
+
+def _value(conf: cfg.ConfigOpts, group: str, name: str) -> Any:
+    return conf[name] if group == 'DEFAULT' else conf[group][name]
 
 
 def _literal(value: Any) -> Any:

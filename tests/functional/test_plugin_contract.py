@@ -7,6 +7,7 @@ They are a distribution of their own: ``pip install tests/fixture_plugins``.
 import gzip
 import hashlib
 import importlib.metadata
+import itertools
 
 import pytest
 from oslo_config import cfg
@@ -132,6 +133,47 @@ def test_a_path_of_none_leaves_the_data_unchanged(start, source):
     outcome = trial.import_file(source)
     assert trial.stored_data(outcome.image.image_id) == source.read_bytes()
     assert outcome.image.properties == {'bare_task': 'glance-direct'}
+
+
+#: Plugins of the field that look or describe, and those that give new data: both generations.
+LOOKING = ('old_shape', 'new_shape', 'bare_task', 'returns_none', 'no_op')
+CONVERTING = ('old_transformer', 'transformer')
+PAIRS = [
+    pair
+    for pair in itertools.permutations((*LOOKING, *CONVERTING), 2)
+    if set(pair) & set(CONVERTING) or pair in {LOOKING[:2], LOOKING[1::-1]}
+]
+
+
+@pytest.mark.parametrize('pair', PAIRS, ids='-'.join)
+def test_two_plugins_of_the_field_work_together_in_both_orders(start, source, pair):
+    trial = start(*pair, conf=cfg.CONF)
+    image_id = trial.stage(source)
+    failed = trial.import_staged(image_id, store='full')
+    assert (failed.code, failed.image.status) == ('no_space', 'uploading')
+    assert failed.image.disk_format == 'qcow2'
+    assert trial.staged_files() == [trial.staged_path(image_id)]
+    outcome = trial.import_staged(image_id)
+    assert outcome.image.status == 'active', outcome.task.message
+    added = 512 * len(set(pair) & set(CONVERTING))
+    assert trial.stored_data(image_id) == bytes(added) + source.read_bytes()
+    assert outcome.image.disk_format == ('raw' if added else 'qcow2')
+    told = {'old_shape': 'old_shape', 'new_shape': 'new_shape', 'bare_task': 'bare_task'}
+    assert {told[name] for name in pair if name in told} <= set(outcome.image.properties)
+    receipts = [(each['plugin'], each['outcome']) for each in outcome.task.receipts]
+    assert receipts == [(name, 'passed') for name in pair]
+    assert trial.staged_files() == []
+
+
+@pytest.mark.parametrize('order', [1, -1])
+def test_a_plugin_without_revert_is_cleaned_up_after_beside_any_other(start, source, order):
+    for other in (*LOOKING, *CONVERTING):
+        trial = start(*[other, 'no_revert'][::order], conf=cfg.CONF)
+        image_id = trial.stage(source)
+        outcome = trial.import_staged(image_id)
+        assert outcome.task.error['plugin'] == 'no_revert'
+        assert (outcome.image.status, outcome.image.disk_format) == ('uploading', 'qcow2')
+        assert trial.staged_files() == [trial.staged_path(image_id)]
 
 
 def test_none_after_a_transformer_keeps_the_transformed_data(start, source):

@@ -10,9 +10,10 @@ import pytest
 from oslo_config import cfg
 
 from glance_lite import exceptions
+from glance_lite.conf import opts
 from glance_lite.plugin import base, isolation, loader
 from glance_lite.plugin.settings import Settings
-from glance_lite.testing import images
+from glance_lite.testing import hostile, images
 from glance_lite.testing.trial import Trial
 
 MODULE = '''
@@ -44,8 +45,11 @@ class Probe(ImportPlugin):
             virtual_size=total, note='all read')
 
     def confess(self, image, staged):
-        known = sorted(name for name in self.conf if name in ('database', 'connection', 'probe'))
-        return ImageChanges(note=f'{known} {"SECRET_OF_TESTS" in os.environ}')
+        conf = self.conf
+        return ImageChanges(properties={
+            'database': 'database' in conf, 'board': conf.conductor.board_url,
+            'cap': conf.image_size_cap, 'formats': conf.image_format.disk_formats,
+            'environment': 'SECRET_OF_TESTS' in os.environ})
 
     def convert(self, image, staged):
         with open(staged.new_path(), 'wb') as file:
@@ -140,10 +144,13 @@ class Place:
         import probes_of_tests
 
         conf = cfg.ConfigOpts()
-        conf.register_opt(cfg.IntOpt('image_size_cap', default=1 << 20))
+        opts.register_all(conf)
         conf([], default_config_files=[])
-        for group, opts in probes_of_tests.Probe.list_opts():
-            conf.register_opts(opts, group=group)
+        conf.set_override('image_size_cap', 1 << 20)
+        conf.set_override('board_url', 'redis://:hush@localhost', group='conductor')
+        conf.set_override('disk_formats', ['raw', 'qcow2'], group='image_format')
+        for group, own in probes_of_tests.Probe.list_opts():
+            conf.register_opts(own, group=group)
         for name, value in {'mode': mode, 'port': port, 'key': 'k$y'}.items():
             written = value.replace('$', '$$') if isinstance(value, str) else value
             conf.set_override(name, written, group='probe')
@@ -193,8 +200,14 @@ def test_it_reads_the_data_reports_progress_and_returns_changes(place, caplog):
     assert [count for count in place.done if count] == [1000, 1000, 500]
 
 
-def test_it_knows_its_own_options_alone(place):
-    assert place.execute('confess').note == "['probe'] False"
+def test_it_knows_no_secrets(place):
+    assert dict(place.execute('confess').properties) == {
+        'database': 'False',
+        'board': None,
+        'cap': str(1 << 20),
+        'formats': "['raw', 'qcow2']",
+        'environment': 'False',
+    }
 
 
 def test_it_may_give_new_data_at_its_own_path_alone(place):
@@ -282,6 +295,18 @@ def test_a_host_that_does_not_permit_it_refuses_to_start(make_conf):
 def test_a_plugin_written_for_glance_cannot_be_isolated():
     with pytest.raises(exceptions.ConfigError, match=r'\[import_plugin:x\] isolated: only a'):
         isolation.check(None, 'x', Settings(isolated=True))
+
+
+def test_the_built_in_plugins_that_open_content_can_be_isolated(tmp_path, permitted):
+    options = {'import_plugin:image_decompression': {'isolated': 'true'}}
+    trial = Trial(tmp_path, ['image_decompression'], options)
+    disk = images.write_qcow2(tmp_path / 'disk')
+    packed = tmp_path / 'disk.gz'
+    packed.write_bytes(hostile.packed('gzip', disk.read_bytes()))
+    outcome = trial.import_file(packed)
+    assert outcome.image.status == 'active', outcome.task.message
+    assert trial.stored_data(outcome.image.image_id) == disk.read_bytes()
+    trial.close()
 
 
 def test_an_import_runs_an_isolated_plugin(tmp_path):
