@@ -98,20 +98,8 @@ def update_image(request: Request) -> Reply:
         if not changes:
             return image, Moved()
         before = dataclasses.replace(image, properties=dict(image.properties))
-        changed: dict[str, Any] = {}
         edit = LocationEdit(request, session, image)
-        for change in changes:
-            if change.name == json_patch.LOCATIONS:
-                edit.apply(change)
-                continue
-            _require_change(request, image, change)
-            if change.op == 'remove':
-                del image.properties[change.name]
-                continue
-            value = {change.name: change.value}
-            attributes.check_values(request, value)
-            changed.update(value)
-            attributes.assign(image, value)
+        changed = _apply(request, image, changes, edit)
         if 'visibility' in changed:
             creating.require_visibility(services.policy, request.context, image)
         creating.require_quotas(services.conf, image, before)
@@ -190,6 +178,26 @@ def _delete_later(session: Session, image: domain.Image) -> None:
             f'Image {image.image_id} cannot be deleted in status {image.status}.'
         )
     image.status = domain.PENDING_DELETE
+
+
+def _apply(
+    request: Request, image: domain.Image, changes: list[json_patch.Change], edit: LocationEdit
+) -> dict[str, Any]:
+    """Make the changes of a patch to an image object; return the attributes that they set."""
+    changed: dict[str, Any] = {}
+    for change in changes:
+        if change.name == json_patch.LOCATIONS:
+            edit.apply(change)
+            continue
+        _require_change(request, image, change)
+        if change.op == 'remove':
+            del image.properties[change.name]
+            continue
+        value = {change.name: change.value}
+        attributes.check_values(request, value)
+        changed.update(value)
+        attributes.assign(image, value)
+    return changed
 
 
 def _require_change(request: Request, image: domain.Image, change: json_patch.Change) -> None:
