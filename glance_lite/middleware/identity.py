@@ -77,6 +77,8 @@ def wrap_with_keystone(app: Any, conf: cfg.ConfigOpts) -> Any:
     """
     register_opts(conf)
     conf.set_default('http_connect_timeout', KEYSTONE_TIMEOUT_SECONDS, group=GROUP)
+    # by which application credentials name the calls that they are for
+    conf.set_default('service_type', 'image', group=GROUP)
     if not (conf[GROUP].auth_type or conf[GROUP].auth_section):
         raise exceptions.ConfigError(
             f'[{GROUP}] auth_type is not set, so no token could be checked. Set auth_type = '

@@ -111,6 +111,7 @@ class Keystone:
             '[identity]\npassword_hash_rounds = 4\n'
         )
         self._process: Process | None = None
+        self._admin_token: str | None = None
 
     def manage(self, *args: str) -> None:
         """Run ``keystone-manage``, which must succeed."""
@@ -220,12 +221,18 @@ class Keystone:
         self, method: str, path: str, json: Any = None, token: str | None = None, **headers: str
     ) -> Any:
         """Call the identity API, by default as the administrator; return its JSON if any."""
-        headers['X-Auth-Token'] = token or self.token('admin')
+        headers['X-Auth-Token'] = token or self._as_admin()
         answer = requests.request(
             method, self.auth_url + path, json=json, headers=headers, timeout=30
         )
         assert answer.ok, answer.text
         return answer.json() if answer.content else None
+
+    def _as_admin(self) -> str:
+        """Return a token of the administrator, the same each time: to sign in is slow."""
+        if self._admin_token is None:
+            self._admin_token = self.token('admin')
+        return self._admin_token
 
     def id_of(self, kind: str, name: str) -> str:
         """Return the id of a user, project or role."""

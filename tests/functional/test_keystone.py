@@ -383,15 +383,44 @@ def test_an_application_credential_works_as_its_user(api, identity, alice):
     assert alice.image(image_id)['status'] == 'active'
 
 
+def test_an_application_credential_may_be_for_some_calls_alone(api, identity, alice):
+    user_id = identity.id_of('user', 'alice')
+    rule = {'service': 'image', 'method': 'GET', 'path': '/v2/images'}
+    made = identity.call(
+        'POST',
+        f'/users/{user_id}/application_credentials',
+        {'application_credential': {'name': 'looker', 'access_rules': [rule]}},
+        token=identity.token('alice'),
+    )['application_credential']
+    token = identity.sign_in(
+        {
+            'methods': ['application_credential'],
+            'application_credential': {'id': made['id'], 'secret': made['secret']},
+        }
+    )
+    looker = Caller(api, token)
+    assert looker.request('GET', '/v2/images').status_code == 200
+    assert looker.request('GET', '/v2/info/stores').status_code == 401
+    assert looker.request('POST', '/v2/images', json={}).status_code == 401
+
+
 def test_an_expired_token_is_refused_and_a_service_may_still_use_it(api, identity, people, alice):
-    with identity.another(expiration=4) as brief:
+    image_id, uploaded, waiting = (alice.create() for _ in range(3))
+    with identity.another(expiration=10) as brief:
         token = brief.token('alice')
     who = Caller(api, token)
     assert who.request('GET', '/v2/images').status_code == 200
-    image_id = who.create()
     assert who.put(image_id, DATA).status_code == 204
     assert who.post_import(image_id).status_code == 202
-    wait_for(lambda: status_of(api, token) == 401, 30, 'the end of the token')
+
+    def outliving_the_token():
+        yield DATA[:1000]
+        wait_for(lambda: status_of(api, token) == 401, 30, 'the end of the token')
+        yield DATA[1000:]
+
+    # what began with a valid token ends without one
+    assert who.put(uploaded, outliving_the_token(), 'file').status_code == 204
+    assert alice.sha512(uploaded) == SHA512
     answer = who.request('POST', '/v2/images', json={'name': 'x'})
     assert answer.status_code == 401 and 'WWW-Authenticate' in answer.headers
     assert alice.wait(image_id)['status'] == 'success'
@@ -400,6 +429,8 @@ def test_an_expired_token_is_refused_and_a_service_may_still_use_it(api, identit
             'GET', f'/v2/images/{image_id}', headers={'X-Service-Token': people[name].token}
         )
         assert answer.status_code == status, name
+    answer = who.put(waiting, DATA, 'file', **{'X-Service-Token': people['glance'].token})
+    assert answer.status_code == 204 and alice.sha512(waiting) == SHA512
 
 
 def test_a_revoked_token_is_refused_at_once_or_when_the_cache_forgets_it(api, identity, tmp_path):
