@@ -22,6 +22,7 @@ METADATA = sa.MetaData(
     }
 )
 #: Binary collation: names and properties compare as they are written, on every database.
+#: What users write has one that counts spaces at the end, too (migration 0007).
 OPTIONS: dict[str, Any] = {
     'mysql_engine': 'InnoDB',
     'mysql_charset': 'utf8mb4',

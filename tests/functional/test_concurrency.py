@@ -316,6 +316,8 @@ def test_clients_of_the_same_images_meet_no_error_and_lose_nothing(
                 check_deletion(about)
                 if not any(call.name == 'delete' and call.status == 204 for call in about):
                     check_last_state(api, image)
+        for client in clients:
+            client.session.close()
         noted = read_statuses(database_url)
         for image_id in {call.image for call in calls}:
             check_statuses([call for call in calls if call.image == image_id], noted[image_id])
