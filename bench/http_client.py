@@ -131,6 +131,32 @@ class Client:
                     raise UnexpectedAnswer(f'import of {image_id} failed or hangs: {tasks}')
             time.sleep(max(poll_seconds, poll_share * (now - start)))
 
+    def start_task(self, url: str, name: str) -> str:
+        """POST a task that makes a raw image of what a URL has; return the task's id."""
+        given = {
+            'import_from': url,
+            'import_from_format': 'raw',
+            'image_properties': {'name': name, 'container_format': 'bare'},
+        }
+        return self.call('POST', '/v2/tasks', {'type': 'import', 'input': given})['id']
+
+    def wait_task(
+        self, task_id: str, timeout_seconds: float, poll_seconds: float, poll_share: float
+    ) -> dict[str, Any]:
+        """Poll a task as :meth:`wait_active` polls an image; return the image that it made.
+
+        :raises UnexpectedAnswer: when it failed or the time is up.
+        """
+        start = time.monotonic()
+        while True:
+            task = self.call('GET', f'/v2/tasks/{task_id}')
+            if task['status'] == 'success':
+                return self.call('GET', f'/v2/images/{task["result"]["image_id"]}')
+            now = time.monotonic()
+            if task['status'] == 'failure' or now - start > timeout_seconds:
+                raise UnexpectedAnswer(f'task {task_id} failed or hangs: {task}')
+            time.sleep(max(poll_seconds, poll_share * (now - start)))
+
     def delete_all_images(self) -> None:
         """Delete every image, page by page; one that refuses is left."""
         while images := self.call('GET', '/v2/images?limit=200')['images']:

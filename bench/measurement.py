@@ -27,11 +27,12 @@ class Service(Protocol):
 
 @dataclass(frozen=True)
 class Setting:
-    """The data and the source that every measurement uses."""
+    """The data and the sources that every measurement uses."""
 
     payload: Payload
     small: Payload
     source_url: str
+    small_url: str
 
 
 class Meter:

@@ -15,7 +15,7 @@ class Row:
     """One line of the table.
 
     ``ratio`` counts as better the larger it is: ours / peer, or peer / ours where
-    ``less_is_better``. A target is either a least ratio or a limit of our own figure.
+    ``less_is_better``. A target is a least ratio, or a limit of our own figure.
     """
 
     key: str
@@ -24,6 +24,7 @@ class Row:
     less_is_better: bool = False
     least_ratio: float | None = None
     at_most: float | None = None
+    least: float | None = None
 
 
 ROWS = [
@@ -40,6 +41,10 @@ ROWS = [
     Row('many_images_s', '200 imports of 1 MiB, 16 clients, images/s', 1),
     Row('many_cpu_ms_image', '… CPU ms per image', 1, True),
     Row('many_failed', '… imports that failed', 0, True, at_most=0),
+    Row('tasks_images_s', '200 tasks of 1 MiB, 16 clients, images/s', 1),
+    Row('tasks_web_images_s', '… the same by web-download, images/s', 1),
+    Row('tasks_ratio', '… tasks to web-download', 2, least=0.9),
+    Row('tasks_failed', '… tasks and imports that failed', 0, True, at_most=0),
     Row('memory_idle_mib', 'memory (PSS) of all processes, idle, MiB', 0, True),
     Row('memory_direct_mib', '… peak, stage + glance-direct, MiB', 0, True, at_most=250),
     Row('memory_web_mib', '… peak, web-download, MiB', 0, True, at_most=250),
@@ -116,4 +121,7 @@ def _target(row: Row, ours: float | None, ratio: float | None) -> tuple[str, str
     if row.at_most is not None:
         met = '' if ours is None else ('yes' if ours <= row.at_most else '**no**')
         return f'≤ {row.at_most:g}', met
+    if row.least is not None:
+        met = '' if ours is None else ('yes' if ours >= row.least else '**no**')
+        return f'≥ {row.least:g}', met
     return '', ''

@@ -42,11 +42,12 @@ MEASURES: dict[str, Measure] = {
     'upload': transfers.upload,
     'download': transfers.download,
     'many': import_bench.many_small,
+    'tasks': import_bench.tasks_and_imports,
     'memory': memory.peak,
     'slow16': slow_clients.few,
     'slow1000': slow_clients.many,
 }
-NOT_FOR_PEER = {'slow1000'}
+NOT_FOR_PEER = {'slow1000', 'tasks'}
 
 
 def parse() -> argparse.Namespace:
@@ -92,8 +93,8 @@ def run(options: argparse.Namespace, folder: Path) -> tuple[report.Figures, int]
     failed = 0
     for service in services:
         service.prepare()
-    with WebSource(source_port, data.path) as source:
-        setting = Setting(data, small, source.url)
+    with WebSource(source_port, data.path, small.path) as source:
+        setting = Setting(data, small, source.url, source.small_url)
         for number in range(options.rounds):
             for name in options.only or MEASURES:
                 for service in services:

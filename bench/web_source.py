@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The web server that web-download fetches from: one file, sendfile(2), a thread per request.
+"""The web server that web-download fetches from: files, sendfile(2), a thread per request.
 
 Run as a program of its own so that its work shares nothing with the clients:
-``python web_source.py PORT FILE``. It answers GET and HEAD of any path, whole or from an offset
-(``Range: bytes=N-``, RFC 9110 section 14), with a strong ETag.
+``python web_source.py PORT FILE SMALL``. It answers GET and HEAD, of ``SMALL`` at ``/small.raw``
+and of ``FILE`` at any other path, whole or from an offset (``Range: bytes=N-``, RFC 9110 section
+14), with a strong ETag.
 """
 
 from __future__ import annotations
@@ -18,10 +19,16 @@ from processes import wait_for_port
 
 
 class FileHandler(BaseHTTPRequestHandler):
-    """Answer every request with the server's file."""
+    """Answer every request with one of the server's files."""
 
     protocol_version = 'HTTP/1.1'
-    path_served: Path
+    file: Path
+    small: Path
+
+    @property
+    def path_served(self) -> Path:
+        """The file that is asked for."""
+        return self.small if self.path == '/small.raw' else self.file
 
     def do_GET(self) -> None:
         """Send headers and the file."""
@@ -54,10 +61,11 @@ class FileHandler(BaseHTTPRequestHandler):
 class WebSource:
     """The server as a child process, for the time of a ``with`` block."""
 
-    def __init__(self, port: int, file: Path) -> None:
-        self._command = [sys.executable, __file__, str(port), str(file)]
+    def __init__(self, port: int, file: Path, small: Path) -> None:
+        self._command = [sys.executable, __file__, str(port), str(file), str(small)]
         self._port = port
         self.url = f'http://127.0.0.1:{port}/image.raw'
+        self.small_url = f'http://127.0.0.1:{port}/small.raw'
 
     def __enter__(self) -> WebSource:
         self._process = subprocess.Popen(self._command)
@@ -69,9 +77,9 @@ class WebSource:
         self._process.wait()
 
 
-def main(port: str, file: str) -> None:
-    """Serve ``file`` until the process is ended."""
-    FileHandler.path_served = Path(file)
+def main(port: str, file: str, small: str) -> None:
+    """Serve the files until the process is ended."""
+    FileHandler.file, FileHandler.small = Path(file), Path(small)
     ThreadingHTTPServer(('127.0.0.1', int(port)), FileHandler).serve_forever()
 
 
