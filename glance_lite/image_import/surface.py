@@ -192,10 +192,11 @@ class ActionWrapper:
             self._repo.write(action.image, action.wanted_properties())
 
     def assert_task_lock(self) -> None:
-        """Raise unless this import holds the image.
+        """Raise unless this import holds the image, and is to go on.
 
-        :raises ImportCancelled: it does not.
+        :raises ImportCancelled: it does not, or was cancelled.
         """
+        self.advance(0)
         self._require_held(self._repo.get(self.image_id))
 
     def drop_lock_for_task(self) -> None:

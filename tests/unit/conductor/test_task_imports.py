@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -245,22 +246,38 @@ def test_a_conductor_that_dies_in_the_middle(
     assert len(world.leftovers()['fast']) == 1 and world.leftovers()['staging'] == []
 
 
-def test_a_cancelled_task_is_undone(make_world: Any) -> None:
+def test_a_task_is_cancelled_in_the_middle(make_world: Any) -> None:
+    seen = []
+
+    def cancel_and_go_on(task_id: str, action_wrapper: Any, **_: Any) -> None:
+        seen.append(world.leftovers()['staging'])
+        _cancel(world, task_id)
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            action_wrapper.assert_task_lock()  # as long plugins do now and then
+            time.sleep(0.01)
+
     world = make_world(
-        cancel=of_field(lambda task_id, **_: _cancel(world, task_id)),
-        after=of_field(lambda **_: None),
+        long=of_field(cancel_and_go_on), after=of_field(lambda **_: seen.append('after'))
     )
-    task_id = world.post_task()
-    conductor = world.conductor()
-    conductor.run_pending()
+    task_id = world.post_task(name='x')
+    world.conductor().run_pending()
     record = world.task(task_id)
-    # the heartbeat hears it within a second, or the import was quicker
-    assert record.status in ('success', 'failure')
-    waiting = world.post_task()
-    _cancel(world, waiting)
-    conductor.close_waiting()
-    record = world.task(waiting)
     assert (record.status, record.error['code']) == ('failure', 'cancelled')
+    assert (record.error['phase'], record.result) == ('run-plugin:long', None)
+    [staged] = seen  # there was data, and no plugin came after
+    assert len(staged) == 1
+    assert world.listed() == [] and world.leftovers() == CLEAN
+
+
+def test_a_task_is_cancelled_before_it_begins(make_world: Any) -> None:
+    world = make_world()
+    task_id = world.post_task()
+    _cancel(world, task_id)
+    world.conductor().close_waiting()
+    record = world.task(task_id)
+    assert (record.status, record.error['code']) == ('failure', 'cancelled')
+    assert world.listed() == [] and world.leftovers() == CLEAN
 
 
 def test_what_a_failed_task_left_is_known_for_litter(make_world: Any) -> None:
