@@ -62,6 +62,7 @@ class Journal:
         self._connection, self._engine, self._run = connection, engine, run
         self._run.is_persisted = detail is not None
         self._recorded = run.error
+        self._receipts = dict(run.receipts)
         self._written_at = time.monotonic()
         self._atoms: dict[str, tuple[Any, ...]] = {}
         #: Called with a step that failed: it sets the error of the run, which is then written
@@ -157,13 +158,20 @@ class Journal:
             raise
         self._run.is_persisted = True
         self._recorded = self._run.error
+        self._receipts = dict(self._run.receipts)
         self._written_at = time.monotonic()
 
     def _prove(self, session: Session) -> None:
         self._run.guard(session)
+        values: dict[str, Any] = {}
         error = self._run.error
         if error is not None and error is not self._recorded:
-            tasks.update(session, self._run.task.task_id, error=error, message=error['message'])
+            values = {'error': error, 'message': error['message']}
+        if self._run.receipts != self._receipts:
+            # an attempt that goes on behind the plugins knows from here what they did
+            values['receipts'] = list(self._run.receipts.values())
+        if values:
+            tasks.update(session, self._run.task.task_id, **values)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)

@@ -83,8 +83,10 @@ def _limit(request: dict[str, Any]) -> None:
     for kind, limit in limits.items():
         if limit is not None:
             most = resource.getrlimit(kind)[1]
-            limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
-            resource.setrlimit(kind, (limit, limit))
+            # at the first limit of CPU time a signal says so, at the second it is over
+            hard = limit + 2 if kind == resource.RLIMIT_CPU else limit
+            hard = hard if most == resource.RLIM_INFINITY else min(hard, most)
+            resource.setrlimit(kind, (min(limit, hard), hard))
 
 
 def _leave_network(library: Any) -> None:

@@ -10,7 +10,6 @@ import os
 from typing import Any
 
 from glance_lite import image_data
-from glance_lite.db import tasks
 from glance_lite.db.engine import Database
 from glance_lite.image_import.allowance import Allowance
 from glance_lite.image_import.run import ImportRun
@@ -20,10 +19,7 @@ from glance_lite.stores.staging import StagingArea
 
 
 class MeasureData(Step):
-    """Provide ``image_facts`` and ``data_path``; keep the receipts of the plugins.
-
-    From here on an attempt may go on where this one ends, and asks no plugin again.
-    """
+    """Provide ``image_facts`` and ``data_path``. Changes nothing."""
 
     default_provides = ('image_facts', 'data_path')
 
@@ -47,7 +43,6 @@ class MeasureData(Step):
         :raises ImportFailed: a plugin left bytes that are unsafe or of another format, or the
             project has no room for so many.
         """
-        self._keep_receipts()
         path = path_in(self._staging, file_path)
         size = os.stat(path).st_size
         self.run.bytes_total = size
@@ -58,14 +53,6 @@ class MeasureData(Step):
                 self._judge(staged_facts)
             return staged_facts, path
         return self._measure(path, staged_facts['os_hash_algo']).to_record(), path
-
-    def _keep_receipts(self) -> None:
-        if self.run.receipts:
-            with self._db.writer() as session:
-                self.run.guard(session)
-                tasks.update(
-                    session, self.run.task.task_id, receipts=list(self.run.receipts.values())
-                )
 
     def _judge(self, facts: dict[str, Any]) -> None:
         """Judge what no plugin replaced: one may describe it anew, or was to unpack it."""

@@ -9,7 +9,6 @@ import pytest
 from taskflow import task
 
 from glance_lite import exceptions
-from glance_lite.db import tasks
 from glance_lite.domain import image as domain
 from glance_lite.plugin.loader import About, PluginSet
 from glance_lite.plugin.settings import Settings, parse_conditions
@@ -237,14 +236,3 @@ def test_a_timeout_stands_in_place_of_the_general_patience(make_conf):
         task_id = engine.post(engine.stage())
         until(lambda: engine.task(task_id).status in ('success', 'failure'), 30)
     assert engine.task(task_id).status == 'success'
-
-
-def test_receipts_are_kept_by_an_attempt_that_goes_on_behind_the_plugins(plugins):
-    engine = plugins.engine(a=nothing)
-    task_id = engine.post(engine.stage())
-    receipt = {'plugin': 'a', 'outcome': 'passed', 'version': '1', 'seconds': 1, 'note': None}
-    with engine.db.writer() as session:
-        tasks.update(session, task_id, receipts=[receipt])
-    engine.services.plugins._plugins.clear()
-    engine.conductor().run_pending()
-    assert engine.task(task_id).receipts == [receipt]

@@ -188,3 +188,19 @@ def test_the_reason_of_a_failure_outlives_the_conductor(make_conf, database_url)
     with engine.db.reader() as session:
         assert jobs.count(session) == 0
     engine.db.dispose()
+
+
+def test_what_plugins_did_is_known_to_an_attempt_that_goes_on_behind_them(make_conf, monkeypatch):
+    engine = Engine(make_conf())
+    ran = []
+    image_id, task_id = start(engine, {'look': plugin('l', lambda path: ran.append(path))})
+    store = engine.services.stores.get('fast')
+    with monkeypatch.context() as patch:
+        patch.setattr(store, 'put_file', lambda *args, **kwargs: raise_died())
+        die(engine)
+    [before] = engine.task(task_id).receipts
+    engine.conductor().run_pending()
+    check_active(engine, image_id)
+    assert len(ran) == 1
+    assert engine.task(task_id).receipts == [before]
+    assert (before['plugin'], before['outcome']) == ('look', 'passed')

@@ -243,7 +243,7 @@ def test_whatever_goes_wrong_in_it_is_an_error_here(place, mode, kind, words):
 
 
 def test_its_time_is_bounded(place):
-    with pytest.raises(RuntimeError, match=r'CPU time|signal 9'):
+    with pytest.raises(RuntimeError, match='it used more CPU time than its timeout permits'):
         place.execute('spin', timeout=1)
 
 
