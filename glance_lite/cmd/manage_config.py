@@ -87,6 +87,7 @@ def check_config(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
         'Policy rules': config_checks.check_rules,
         'Property protections': config_checks.check_protection,
         'Image properties': config_checks.check_properties,
+        'Limits': config_checks.check_limits,
     }
     found = {}
     for name, check in parts.items():

@@ -23,6 +23,7 @@ from glance_lite.remote import resolver
 from glance_lite.remote.options import HttpOptions
 from glance_lite.remote.url_filter import UrlFilter
 from glance_lite.stores.staging import StagingArea
+from glance_lite.unified_limits import UnifiedLimits
 
 #: Bytes that a staging area should have free.
 ENOUGH_BYTES = 10 * 1024**3
@@ -127,6 +128,27 @@ def check_properties(conf: cfg.ConfigOpts) -> Finding:
                 f'{", ".join(misfits)}.',
             )
     return Finding(GOOD, f'Described are: {", ".join(sorted(described.schemas))}.')
+
+
+def check_limits(conf: cfg.ConfigOpts) -> Finding:
+    """Tell whether Keystone can be asked for limits, and whether others are set in vain."""
+    if UnifiedLimits.from_conf(conf) is None:
+        return Finding(GOOD, 'Keystone is not asked what a project may have.')
+    idle = [
+        name
+        for name, most in (
+            ('user_storage_quota', conf.user_storage_quota or -1),
+            ('project_image_quota', conf.project_image_quota),
+        )
+        if most >= 0
+    ]
+    if idle:
+        return Finding(
+            DOUBTFUL,
+            f'Of no account beside use_keystone_limits: {", ".join(idle)}. Register the limits '
+            'in Keystone instead.',
+        )
+    return Finding(GOOD, 'Keystone says what a project may have.')
 
 
 def check_rules(conf: cfg.ConfigOpts) -> Finding:

@@ -42,7 +42,7 @@ def check(run):
 def test_a_good_configuration_is_good_in_every_part(run):
     status, out, err = run('config', 'check')
     lines = out.splitlines()
-    assert (err, len(lines)) == ('', 12)
+    assert (err, len(lines)) == ('', 13)
     assert status == ('doubtful  Staging space' in out)  # the disk of the test may be small
     assert lines[0].startswith('files: ') and lines[0].endswith('/glance-api.conf')
     assert all(line.startswith('good') for line in lines[1:] if 'Staging space' not in line)
@@ -77,6 +77,13 @@ def test_a_good_configuration_is_good_in_every_part(run):
             'Property protections',
             'properties that imports inject: tier.',
         ),
+        (
+            '[DEFAULT]\nuse_keystone_limits = true\nuser_storage_quota = 5GB\n'
+            'project_image_quota = 0\n[oslo_limit]\nendpoint_id = x\nauth_type = password\n'
+            'auth_url = http://127.0.0.1:9\nusername = x\npassword = y\n',
+            'Limits',
+            'use_keystone_limits: user_storage_quota, project_image_quota.',
+        ),
     ],
 )
 def test_what_would_surprise_is_doubtful(check, extra, part, sentence):
@@ -92,6 +99,7 @@ def test_what_would_surprise_is_doubtful(check, extra, part, sentence):
         ('[oslo_policy]\npolicy_file = gone.yaml\n', 'Policy file', 'gone.yaml'),
         ('[import_filtering_opts]\nallowed_hosts = a/b\n', 'Import filter', 'CIDR'),
         ('[oslo_messaging_notifications]\ndriver = pigeon\n', 'Notifications', "'pigeon'"),
+        ('[DEFAULT]\nuse_keystone_limits = true\n', 'Limits', '[oslo_limit] auth_type'),
         ('[import_plugin:nope]\ntimeout = 5\n', 'Import plugins', '[import_plugin:nope]'),
     ],
 )
