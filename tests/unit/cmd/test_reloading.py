@@ -191,3 +191,15 @@ def test_each_hangup_is_followed(service):
         while service.services.rules is before and time.monotonic() < end:
             os.sched_yield()
         assert service.services.conf.image_tag_quota == quota
+
+
+def test_the_section_of_a_plugin_is_read_again(service, tmp_path, caplog):
+    section = '[import_plugin:inject_image_metadata]\nwhen = disk_format = iso\n'
+    assert service.reload(('[image_import_opts]', f'{section}[image_import_opts]'))
+    outcome = service.trial.import_file(images.write_qcow2(tmp_path / 'source'))
+    assert outcome.image.properties == {}
+    assert outcome.task.receipts[0]['outcome'] == 'skipped'
+    caplog.clear()
+    assert not service.reload(('when = disk_format = iso', 'when = disk_format = qcow'))
+    [refusal] = messages(caplog, logging.ERROR)
+    assert "[import_plugin:inject_image_metadata] when: there is no disk_format 'qcow'" in refusal
