@@ -2,12 +2,15 @@
 """The same application under gunicorn and uWSGI, with a conductor of its own beside it."""
 
 import hashlib
+import itertools
 import os
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import pytest
 
 from tests.functional.processes import free_port, program, running, wait_for
-from tests.functional.service import Service, wait_until_up, write_config
+from tests.functional.service import LOCAL_SOURCES, Service, wait_until_up, write_config
+from tests.functional.sources import source
 
 DATA = os.urandom(3_000_000)
 SHA512 = hashlib.sha512(DATA).hexdigest()
@@ -50,7 +53,7 @@ def command(server, port):
 def api(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     port = free_port()
-    write_config(folder, port, f'sqlite:///{folder}/db.sqlite', '')
+    write_config(folder, port, f'sqlite:///{folder}/db.sqlite', LOCAL_SOURCES)
     config = ['--config-file', str(folder / 'glance-api.conf')]
     env = {'OS_GLANCE_CONFIG_DIR': str(folder)}
     with (
@@ -70,6 +73,27 @@ def test_a_staged_image_is_imported_and_downloaded(api):
     assert api.sha512(image_id) == SHA512
     part = api.request('GET', f'/v2/images/{image_id}/file', headers={'Range': 'bytes=-100'})
     assert (part.status_code, part.content) == (206, DATA[-100:])
+
+
+def test_answers_that_wait_leave_threads_to_the_others(api):
+    """More ask than there are threads: one of a process waits, the others are told at once."""
+    with source(DATA) as web:
+        given = {
+            'import_from': f'{web.url}/drip',
+            'import_from_format': 'raw',
+            'image_properties': {},
+        }
+        answer = api.request('POST', '/v2/tasks', json={'type': 'import', 'input': given})
+        path = f"/v2/tasks/{answer.json()['id']}"
+        wait_for(lambda: api.request('GET', path).json()['status'] == 'processing', 60, 'a start')
+        with ThreadPoolExecutor(24) as pool:
+            asked = [pool.submit(api.request, 'GET', path + '?wait=60') for _ in range(24)]
+            early = [future.result() for future in itertools.islice(as_completed(asked), 22)]
+            assert {found.json()['status'] for found in early} == {'processing'}
+            assert api.request('GET', '/v2/images').status_code == 200
+            web.gate.set()
+            assert {future.result().status_code for future in asked} == {200}
+    wait_for(lambda: api.request('GET', path).json()['status'] == 'success', 60, 'its end')
 
 
 def test_a_body_in_chunks_is_taken(api):
