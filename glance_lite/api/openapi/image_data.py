@@ -27,7 +27,7 @@ _DATA = Body({OCTETS: None})
 _REFUSED = {
     409: 'The image is not queued, or the service gave up this upload.',
     410: 'The image was deleted while its data came.',
-    413: 'The data is too large, or there is no space for it.',
+    413: 'The data is too large, there is no space, or the project may not have so much.',
 }
 
 OPERATIONS: Operations = {
