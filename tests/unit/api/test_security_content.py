@@ -90,6 +90,7 @@ def test_f14_a_program_that_works_on_images_has_limits() -> None:
     }
     assert found == {
         'image_import/limited_program.py',
+        'plugin/isolation.py',  # plugins, under limits
         'supervisor.py',  # its own workers
         'client/local_service.py',  # a service for the quick start
     }
