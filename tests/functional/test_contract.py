@@ -27,6 +27,7 @@ def test_a_running_service_keeps_to_its_document(tmp_path: Path) -> None:
     """
     with service(tmp_path) as found:
         args = ['--url', found.url, '--no-color', '--max-time', str(SECONDS)]
+        args += ['--request-timeout', '90']  # answers about tasks may wait for a minute
         args += ['--exclude-checks', NOT_CHECKED, '--max-examples']
         args += ['10', '--seed', '1'] if SECONDS <= 60 else ['1000']
         done = subprocess.run(
