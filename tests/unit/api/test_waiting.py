@@ -70,6 +70,14 @@ def test_a_server_that_parks_reads_the_answer_when_it_is_woken(api: Api, make: A
     assert status_of(b''.join(body)) == 'processing'
 
 
+def test_the_server_sees_it_through_all_middleware(make_api: Any) -> None:
+    api = make_api(
+        PERMIT + '[cors]\nallowed_origin = https://page.example.org\n'
+        '[oslo_middleware]\nenable_proxy_headers_parsing = true\n'
+    )
+    assert hasattr(begin(api, new_task(api) + '?wait=60'), 'park')
+
+
 @pytest.mark.parametrize('make', [new_task, new_import])
 def test_any_other_server_lets_one_request_hold_a_thread(api: Api, make: Any) -> None:
     path = make(api)
