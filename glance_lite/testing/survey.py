@@ -42,9 +42,7 @@ _ATTRIBUTES = (
     'container_format',
     'min_disk',
     'min_ram',
-    'size',
     'virtual_size',
-    'checksum',
 )
 
 
@@ -147,6 +145,7 @@ def try_file(
             [stored] = [path for path in (folder / _KEPT).rglob('*') if path.is_file()]
             old, new = _sha256(file), _sha256(stored)
             if old != new:
+                changes.append(Change('size', file.stat().st_size, stored.stat().st_size))
                 changes.append(Change('data', f'sha256 {old}', f'sha256 {new}'))
             if output is not None:
                 shutil.copyfile(stored, output)

@@ -83,7 +83,7 @@ class Workplace:
             env=self.variables,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, f'{command}\n{done.stdout}\n{done.stderr}'

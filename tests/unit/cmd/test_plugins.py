@@ -10,7 +10,7 @@ import pytest
 from oslo_config import cfg
 
 from glance_lite.cmd import plugins
-from glance_lite.testing import images
+from glance_lite.testing import hostile, images
 
 INJECT = """[image_import_opts]
 image_import_plugins = no_op, inject_image_metadata
@@ -168,3 +168,14 @@ def test_new_writes_a_distribution_that_can_be_read(run, tmp_path):
         'size_limit = glance_lite_size_limit.plugin:SizeLimit.get_flow'
         in (folder / 'setup.cfg').read_text()
     )
+
+
+def test_run_shows_new_data_and_its_size(run, disk, tmp_path):
+    packed = tmp_path / 'disk.gz'
+    packed.write_bytes(hostile.packed('gzip', (tmp_path / 'disk.qcow2').read_bytes()))
+    output = tmp_path / 'unpacked'
+    status, out, _ = run('run', 'image_decompression', str(packed), '--output', str(output))
+    assert status == 0
+    sizes = f'size: {packed.stat().st_size} -> {(tmp_path / "disk.qcow2").stat().st_size}'
+    assert sizes in out and 'data: sha256 ' in out
+    assert output.read_bytes() == (tmp_path / 'disk.qcow2').read_bytes()
