@@ -32,6 +32,7 @@ DATA = os.urandom(500_000)
 SHA512 = hashlib.sha512(DATA).hexdigest()
 STORES = (
     '[DEFAULT]\nenabled_backends = fast:file, cold:file, web:http\nshow_multiple_locations = True\n'
+    'project_image_quota = 1234\n'
 )
 FORMATS = {'disk_format': 'raw', 'container_format': 'bare'}
 CLIENTS = ('openstack', 'glance', 'glanceclient', 'openstacksdk')
@@ -194,6 +195,14 @@ def test_looking_around(step: Step, alice: Person, admin: Person) -> None:
         assert 'status' in alice.sdk.get_task_schema().properties
         for get in ('images', 'members', 'tasks'):
             assert get in getattr(alice.sdk, f'get_{get}_schema')().properties
+    with step('glance', 'usage'):
+        text = alice.glance('usage')
+        assert 'image_count_total' in text and '1234' in text
+    with step('glanceclient', 'usage'):
+        before = alice.lib.info.get_usage()['image_count_total']
+        alice.create()
+        after = alice.lib.info.get_usage()['image_count_total']
+        assert after == {'limit': 1234, 'usage': before['usage'] + 1}
 
 
 def test_creating_and_uploading(step: Step, alice: Person, disk: str) -> None:
