@@ -36,6 +36,8 @@ _SAME_FORMAT = {
     'aki': {'raw'},
     'ploop': {'raw'},
 }
+#: Formats in which the bytes are those of the disk, and their count its size.
+_PLAIN = frozenset({'gpt', 'luks'})
 #: Containers that wrap a disk: no signature of the disk is at their start.
 _WRAPPERS = frozenset({'ova', 'ovf', 'docker', 'compressed'})
 
@@ -180,7 +182,7 @@ class Inspector:
         return Finding(names, size, failures, types[0] if types else None, self._kind)
 
     def _virtual_size(self, decided: list[_Match]) -> int | None:
-        known = [match for match in decided if match.name != 'gpt']
+        known = [match for match in decided if match.name not in _PLAIN]
         if len(known) == 1:
             return known[0].virtual_size
         if known or self._kind in PACKED:

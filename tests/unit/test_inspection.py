@@ -86,6 +86,8 @@ def test_unsafe_content_is_refused_even_as_raw(data, check):
         (hostile.iso(hybrid=True), 'iso', 64 << 10),
         (hostile.gpt(), 'raw', 1024 + 65536),
         (bytes(100), 'raw', 100),
+        (hostile.luks() + bytes(100_000), 'raw', 65536 + 100_000),
+        (hostile.luks()[:104] + b'\xff' * 4 + bytes(9000), 'raw', 9108),  # begins behind its end
         (hostile.packed('gzip', b'disk'), 'raw', None),
     ],
 )
