@@ -133,10 +133,13 @@ class Inspector:
         self._size += len(data)
         while len(data) and (self._watched or not self._begun):
             taken = data[: _BLOCK_BYTES - len(self._block)]
-            self._block += taken
             data = data[len(taken) :]
+            if len(taken) == _BLOCK_BYTES:
+                self._look(bytes(taken))
+                continue
+            self._block += taken
             if len(self._block) == _BLOCK_BYTES:
-                self._look()
+                self._look(self._take_block())
 
     def finish(self) -> Finding:
         """Tell what the content was.
@@ -146,7 +149,7 @@ class Inspector:
         if self._block or not self._begun:
             # as tools see a file that ends within a sector
             self._block += bytes(-len(self._block) % _SECTOR_BYTES)
-            self._look()
+            self._look(self._take_block())
         for match in self._matches:
             match.finish()
         self._watched = []
@@ -154,8 +157,11 @@ class Inspector:
         self._judge(finding)
         return finding
 
-    def _look(self) -> None:
+    def _take_block(self) -> bytes:
         block, self._block = bytes(self._block), bytearray()
+        return block
+
+    def _look(self, block: bytes) -> None:
         if not self._begun:
             self._begun = True
             self._matches = _recognise(block)
