@@ -60,6 +60,7 @@ def serve(conf: cfg.ConfigOpts, stop: Stop, reloader: Reloader, *, alone: bool =
     worker.start()
     code = _wait_for_end(conductor, worker, stop)
     conductor.stop()
+    LOG.info('No import is begun any more; %d still run', conductor.running)
     until = time.monotonic() + conf.api.graceful_shutdown_timeout
     while conductor.running and worker.is_alive() and time.monotonic() < until:
         time.sleep(0.05)

@@ -233,12 +233,16 @@ class Client:
     def correct(self, image: Image) -> None:
         """Declare the image as it is."""
         if image.wrong == 'format':
-            self.insist(
+            answer = self.insist(
                 'PATCH',
                 f'/v2/images/{image.image_id}',
                 json=[{'op': 'replace', 'path': '/disk_format', 'value': 'raw'}],
                 headers={'Content-Type': 'application/openstack-images-v2.1-json-patch'},
             )
+            if answer.status_code != 200:
+                # an upload is not over yet whose end could not be noted for want of the database
+                image.tell(f'PATCH disk_format: {_short(answer)}')
+                return
         image.wrong = None
 
     def wait(self, image: Image) -> bool:

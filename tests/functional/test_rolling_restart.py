@@ -126,7 +126,7 @@ def test_a_stopping_conductor_finishes_what_it_runs_and_begins_nothing(url, tmp_
         first = start_download(a, web)
         conductor = a.conductor
         conductor.popen.terminate()
-        time.sleep(0.5)
+        wait_for(lambda: 'No import is begun any more' in a.log(), 30, 'the stop')
         second = a.create()
         a.post_import(second, 'web-download', method={'uri': web.url + '/disk'})
         time.sleep(1)
