@@ -376,20 +376,9 @@ def _pin(conf: cfg.ConfigOpts, opt: cfg.Opt, group: str | None, value: Any) -> N
     :raises ConfigError: the option's type does not take its own values.
     """
     with _refusing():
-        conf.set_override(opt.dest, _literal(value), group=group)
+        conf.set_override(opt.dest, opts.literal(value), group=group)
         if _value(conf, opt, group) != value:
             raise ValueError(f'{opt.dest} cannot be changed while the service runs')
-
-
-def _literal(value: Any) -> Any:
-    """Write a value so that oslo.config does not replace ``$name`` in it once more."""
-    if isinstance(value, str):
-        return value.replace('$', '$$')
-    if isinstance(value, list):
-        return [_literal(item) for item in value]
-    if isinstance(value, dict):
-        return {_literal(key): _literal(item) for key, item in value.items()}
-    return value
 
 
 def _parse_everything(conf: cfg.ConfigOpts) -> None:

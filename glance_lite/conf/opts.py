@@ -6,6 +6,8 @@ Options of stores and plugins stand beside their classes; they join when those a
 
 from __future__ import annotations
 
+from typing import Any
+
 from oslo_config import cfg
 from oslo_log import log
 
@@ -103,6 +105,17 @@ def register_logging(conf: cfg.ConfigOpts) -> None:
             'glance_lite.conductor.taskflow=ERROR',
         ]
     )
+
+
+def literal(value: Any) -> Any:
+    """Write a value so that oslo.config does not replace ``$name`` in it once more."""
+    if isinstance(value, str):
+        return value.replace('$', '$$')
+    if isinstance(value, list):
+        return [literal(item) for item in value]
+    if isinstance(value, dict):
+        return {literal(key): literal(item) for key, item in value.items()}
+    return value
 
 
 _IMPORT_GROUPS = frozenset({'image_import_opts', 'import_filtering_opts'})

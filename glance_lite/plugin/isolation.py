@@ -70,7 +70,7 @@ class IsolatedPlugin:
             for group, listed in (*opts.list_api_opts(), *opts.list_import_opts())
         ]
         self._options = [
-            (group, opt.dest, _literal(_value(conf, group, opt.dest)))
+            (group, opt.dest, opts.literal(_value(conf, group, opt.dest)))
             for group, listed in (*shared, *plugin_class.list_opts())
             for opt in listed
         ]
@@ -293,17 +293,6 @@ def _read_changes(found: dict[str, Any]) -> base.ImageChanges:
 
 def _value(conf: cfg.ConfigOpts, group: str, name: str) -> Any:
     return conf[name] if group == 'DEFAULT' else conf[group][name]
-
-
-def _literal(value: Any) -> Any:
-    """Write a value so that oslo.config does not replace ``$name`` in it once more."""
-    if isinstance(value, str):
-        return value.replace('$', '$$')
-    if isinstance(value, list):
-        return [_literal(item) for item in value]
-    if isinstance(value, dict):
-        return {_literal(key): _literal(item) for key, item in value.items()}
-    return value
 
 
 def _python() -> str:

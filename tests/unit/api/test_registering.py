@@ -38,16 +38,8 @@ def origin(served: Origin) -> Origin:
 
 
 @pytest.fixture
-def make(make_conf: Callable[..., Any]) -> Iterator[Callable[..., Api]]:
-    made: list[Api] = []
-
-    def build(extra: str = '', stores: str = STORES) -> Api:
-        made.append(Api(make_conf(PERMIT + extra, stores=stores)))
-        return made[-1]
-
-    yield build
-    for api in made:
-        api.services.db.dispose()
+def make(make_api: Callable[..., Api]) -> Callable[..., Api]:
+    return lambda extra='', stores=STORES: make_api(PERMIT + extra, stores=stores)
 
 
 @pytest.fixture
