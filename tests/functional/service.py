@@ -43,6 +43,18 @@ class Service:
         found: str = answer.json()['id']
         return found
 
+    def replace(self, image_id: str, **values: Any) -> None:
+        """Give fields of an image other values."""
+        answer = self.request(
+            'PATCH',
+            f'/v2/images/{image_id}',
+            data=json.dumps(
+                [{'op': 'replace', 'path': f'/{n}', 'value': v} for n, v in values.items()]
+            ),
+            headers={'Content-Type': 'application/openstack-images-v2.1-json-patch'},
+        )
+        assert answer.status_code == 200, answer.text
+
     def put(self, image_id: str, data: Any, to: str = 'stage', **headers: str) -> requests.Response:
         """Stage or upload data."""
         return self.request(

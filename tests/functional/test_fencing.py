@@ -6,7 +6,6 @@ It writes nothing more for what it lost: not into the database, not into staging
 
 import contextlib
 import hashlib
-import json
 import os
 import threading
 import time
@@ -78,11 +77,18 @@ class Stage:
     def only(self, host):
         """Let only the conductor of this host claim anything, while the block runs."""
         other = self.b if host is self.a else self.a
-        freeze(other.conductor)
+        self.freeze(other.conductor)
         try:
             yield
         finally:
             thaw(other.conductor)
+
+    def freeze(self, conductor):
+        """Have a conductor stand still, but not while it holds SQLite's one lock."""
+        freeze(conductor)
+        while self.is_locked():
+            thaw(conductor)
+            freeze(conductor)
 
     @contextlib.contextmanager
     def stopped(self, place):
@@ -222,10 +228,7 @@ def test_a_conductor_that_stood_still_keeps_out_of_what_another_runs(stage):
     with stage.only(a):
         image_id = stage.start_import(WEB, '/drip')
         wait_for(lambda: (b.last_task(image_id)['progress'] or {}).get('bytes_done'), 10, 'bytes')
-        freeze(a.conductor)
-        while stage.is_locked():
-            thaw(a.conductor)
-            freeze(a.conductor)
+        stage.freeze(a.conductor)
     wait_for(lambda: f'of image {image_id}: attempt 2' in b.log(), 10, 'B')
     wait_for(lambda: b.last_task(image_id)['progress']['attempt'] == 2, 5, 'its progress')
     wait_for(lambda: len(b.staged()) == 1 and b.staged()[0].endswith('-2'), 5, 'its file')
@@ -245,18 +248,6 @@ def test_a_conductor_that_stood_still_keeps_out_of_what_another_runs(stage):
         stage.check_active(stage.start_import(WEB))
 
 
-def declare(host, image_id, disk_format):
-    patch = [{'op': 'replace', 'path': '/disk_format', 'value': disk_format}]
-    kind = 'application/openstack-images-v2.1-json-patch'
-    answer = host.request(
-        'PATCH',
-        f'/v2/images/{image_id}',
-        data=json.dumps(patch),
-        headers={'Content-Type': kind},
-    )
-    assert answer.status_code == 200, answer.text
-
-
 @on('postgresql')
 @pytest.mark.parametrize('place', UNDOING)
 def test_a_conductor_that_was_undoing_an_import_spares_a_later_one(stage, place):
@@ -265,14 +256,14 @@ def test_a_conductor_that_was_undoing_an_import_spares_a_later_one(stage, place)
         image_id = b.create()
         if UNDOING[place] == DIRECT:
             assert b.put(image_id, DATA).status_code == 204
-        declare(b, image_id, 'qcow2')
+        b.replace(image_id, disk_format='qcow2')
         arm(stage.both.folder, place)
         stage.post(image_id, UNDOING[place])
         wait_for(lambda: is_frozen(a.conductor), 10, f'a stop at {place}')
     try:
         task = b.wait(image_id)
         assert task['error']['code'] == 'format_mismatch', task
-        declare(b, image_id, 'raw')
+        b.replace(image_id, disk_format='raw')
         if UNDOING[place] == DIRECT:
             assert b.put(image_id, DATA).status_code == 204
         stage.post(image_id, UNDOING[place])

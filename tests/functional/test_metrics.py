@@ -39,8 +39,9 @@ def test_workers_and_conductor_are_summed_up(tmp_path: Path) -> None:
         assert api.put(good, b'x' * 5000).status_code == 204
         assert api.post_import(good).status_code == 202
         assert api.wait(good)['status'] == 'success'
-        bad = api.create(disk_format='qcow2')
+        bad = api.create()
         assert api.put(bad, b'x' * 5000).status_code == 204
+        api.replace(bad, disk_format='qcow2')
         assert api.post_import(bad).status_code == 202
         assert api.wait(bad)['status'] == 'failure'
         for _ in range(20):  # with a connection of its own each, so that both workers answer
