@@ -169,6 +169,7 @@ def _replace(name: str, value: Any) -> list[dict[str, Any]]:
 
 CALLS = (
     Call('get_images', 'GET', '/v2/images', '+++33+'),
+    Call('get_images', 'GET', '/v1/images/detail', '+++33+'),
     Call('add_image', 'POST', '/v2/images', '++3333', body={'name': 'mine'}),
     Call(
         'add_image',

@@ -10,6 +10,7 @@ from glance_lite.api.handlers import (
     image_import,
     image_tasks,
     images,
+    images_v1,
     locations,
     members,
     openapi,
@@ -21,6 +22,7 @@ from glance_lite.api.wsgi import RouteTable
 
 #: Everything behind the token check.
 ROUTES: RouteTable = {
+    '/v1/images/detail': {'GET': images_v1.list_images_v1},
     '/v2/images': {'GET': images.list_images, 'POST': images.create_image},
     '/v2/images/{image_id}': {
         'GET': images.get_image,

@@ -26,9 +26,7 @@ def time(value: datetime.datetime | None) -> str | None:
 def image(item: Image) -> dict[str, Any]:
     """Return an image as JSON data, without where its data rests."""
     path = f'/v2/images/{item.image_id}'
-    shown: dict[str, Any] = {
-        name: value for name, value in item.properties.items() if name not in HIDDEN_PROPERTIES
-    }
+    shown: dict[str, Any] = _shown_properties(item)
     shown.update(
         name=item.name,
         disk_format=item.disk_format,
@@ -56,6 +54,31 @@ def image(item: Image) -> dict[str, Any]:
     if item.locations:
         shown['stores'] = ','.join(dict.fromkeys(place.store for place in item.locations))
     return shown
+
+
+def image_v1(item: Image, base_url: str) -> dict[str, Any]:
+    """Return an image as the Images API v1 showed it, in which every image has a size."""
+    return {
+        'id': item.image_id,
+        'uri': f'{base_url}/v2/images/{item.image_id}',
+        'name': item.name,
+        'status': item.status,
+        'disk_format': item.disk_format,
+        'container_format': item.container_format,
+        'size': item.size or 0,
+        'virtual_size': item.virtual_size,
+        'checksum': item.checksum,
+        'is_public': item.visibility == 'public',
+        'protected': item.protected,
+        'owner': item.owner,
+        'min_disk': item.min_disk,
+        'min_ram': item.min_ram,
+        'created_at': _time_v1(item.created_at),
+        'updated_at': _time_v1(item.updated_at),
+        'deleted_at': None,
+        'deleted': False,
+        'properties': _shown_properties(item),
+    }
 
 
 def location(item: Location) -> dict[str, Any]:
@@ -159,3 +182,11 @@ def _error(error: dict[str, Any] | None) -> dict[str, Any] | None:
     if error is None:
         return None
     return {name: value for name, value in error.items() if name != 'refused'}
+
+
+def _shown_properties(item: Image) -> dict[str, Any]:
+    return {name: value for name, value in item.properties.items() if name not in HIDDEN_PROPERTIES}
+
+
+def _time_v1(value: datetime.datetime | None) -> str | None:
+    return None if value is None else value.isoformat(timespec='microseconds')

@@ -158,7 +158,7 @@ def test_when_a_task_expires_is_not_for_the_user_to_say(reader: Reader) -> None:
 
 
 def test_the_debug_output_of_glance_has_a_curl_line_that_works(reader: Reader) -> None:
-    # A-26, but that the client of today speaks v2: "the fastest way to get a curl command"
+    # "the fastest way to get a curl command"; the client of today speaks v2
     done = reader.service.cli(
         'glance',
         '--os-image-url',
@@ -171,10 +171,11 @@ def test_the_debug_output_of_glance_has_a_curl_line_that_works(reader: Reader) -
     lines = re.findall(r'^curl .* (\S+/v2/images\S*)$', done.stderr + done.stdout, re.MULTILINE)
     assert lines, done.stderr
     assert reader.curl(f"curl -g -i '{lines[0]}'")[0] == 200
+    # the line that is printed
     printed = 'http://10.0.2.15:9292/v1/images/detail?sort_key=name&sort_dir=asc&limit=20'
+    image_id = reader.service.create(name='listed')
     status, _, body = reader.curl(f"curl -g -i '{printed}'")
-    # v1 is offered no more; the answer says what is
-    assert status == 300 and any(each['id'] == 'v2.17' for each in json.loads(body)['versions'])
+    assert status == 200 and image_id in [each['id'] for each in json.loads(body)['images']]
 
 
 def test_the_curl_line_works_as_printed_but_for_host_token_and_quotes(reader: Reader) -> None:

@@ -17,6 +17,7 @@ from glance_lite.db import image_list, images, ownership, pending, removals, tas
 from glance_lite.db.engine import Session, utcnow
 from glance_lite.domain import image as domain
 from glance_lite.domain import image_query, image_rules, json_patch, quota
+from glance_lite.domain.image_query import ImageQuery
 from glance_lite.domain.quota import Limits
 from glance_lite.image_import import checking
 from glance_lite.services import Services
@@ -54,10 +55,23 @@ def get_image(request: Request) -> Reply:
 
 def list_images(request: Request) -> Reply:
     """``GET /v2/images``: show a page of the images that the caller sees."""
+    conf = request.services.conf
+    query = image_query.parse(request.query, conf.limit_param_default, conf.api_limit_max)
+    page, next_marker = read_page(request, query)
+    data: dict[str, Any] = {
+        'images': [_view(request, image) for image in page],
+        'first': _link(request.query, None),
+        'schema': '/v2/schemas/images',
+    }
+    if next_marker is not None:
+        data['next'] = _link(request.query, next_marker)
+    return Reply(data=data)
+
+
+def read_page(request: Request, query: ImageQuery) -> tuple[list[domain.Image], str | None]:
+    """Return the images of a page as the caller may see them, and the marker of the next page."""
     context, services = request.context, request.services
     services.policy.require(context, 'get_images', {'project_id': context.project_id})
-    conf = services.conf
-    query = image_query.parse(request.query, conf.limit_param_default, conf.api_limit_max)
     page: list[domain.Image] = []
     more = False
     if all(protection.may_read(request, each.property) for each in query.filters if each.property):
@@ -67,18 +81,12 @@ def list_images(request: Request) -> Reply:
             )
         )
     protection.hide(request, page)
-    data: dict[str, Any] = {
-        'images': [
-            _view(request, image)
-            for image in page
-            if services.policy.allows(context, 'get_image', access.target_of(context, image))
-        ],
-        'first': _link(request.query, None),
-        'schema': '/v2/schemas/images',
-    }
-    if more:
-        data['next'] = _link(request.query, page[-1].image_id)
-    return Reply(data=data)
+    next_marker = page[-1].image_id if more else None
+    return [
+        image
+        for image in page
+        if services.policy.allows(context, 'get_image', access.target_of(context, image))
+    ], next_marker
 
 
 def update_image(request: Request) -> Reply:

@@ -21,6 +21,8 @@ _ALWAYS = ('v2.15', 'v2.9', 'v2.7', 'v2.6', 'v2.5', 'v2.4', 'v2.3', 'v2.2', 'v2.
 _WITH_STORES = ('v2.13', 'v2.12', 'v2.11', 'v2.10', 'v2.8')
 _CURRENT = 'v2.17'
 _IMPORT_VERSION = 'v2.6'
+#: All that is left of v1, which is not on offer.
+_OF_V1 = '/v1/images/detail'
 
 
 class VersionGate:
@@ -37,7 +39,7 @@ class VersionGate:
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         path = environ.get('PATH_INFO', '')
-        if path.startswith('/v2/') and path != '/v2/':
+        if (path.startswith('/v2/') and path != '/v2/') or path == _OF_V1:
             return self._app(environ, start_response)
         if path == '/v2':
             return allow_reading(self._redirect)(environ, start_response)

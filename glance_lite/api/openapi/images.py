@@ -83,9 +83,34 @@ _LIST = (
     Parameter('tag', 'A tag that is there; may be repeated.', _list_of(_TEXT), explode=True),
 )
 
+_LIST_V1 = (
+    Parameter('limit', 'How many images the page has at most.', {'type': 'integer', 'minimum': 0}),
+    Parameter('marker', 'The id of the image after which the page begins.', {'$ref': 'Marker'}),
+    Parameter('sort_key', 'What to sort by.', {'type': 'string', 'enum': [*image_query.SORT_KEYS]}),
+    Parameter('sort_dir', 'The direction.', {'type': 'string', 'enum': ['asc', 'desc']}),
+    *(
+        Parameter(name, 'Equal to this.', _TEXT)
+        for name in ('name', 'status', 'container_format', 'disk_format')
+    ),
+    Parameter('size_min', 'Bytes: this or more.', _COUNT),
+    Parameter('size_max', 'Bytes: this or less.', _COUNT),
+    *(Parameter(name, 'Equal to this.', _COUNT) for name in ('min_disk', 'min_ram')),
+    Parameter('protected', 'Only images that are so.', _FLAG),
+    Parameter(
+        'is_public',
+        'Only public images, only others, or all.',
+        {'type': 'string', 'enum': ['true', 'false', 'none']},
+    ),
+)
+
 _ACTION = {204: Answer('It is so now, or was already.')}
 
 OPERATIONS: Operations = {
+    ('GET', '/v1/images/detail'): Operation(
+        {200: Answer('A page of images.', 'ImagesV1')},
+        {403: 'The rule get_images does not let the caller list.'},
+        _LIST_V1,
+    ),
     ('GET', '/v2/images'): Operation(
         {200: Answer('A page of images.', 'Images')},
         {403: 'The rule get_images does not let the caller list.'},

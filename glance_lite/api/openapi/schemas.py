@@ -181,6 +181,11 @@ def _of_images(image: dict[str, Any], own: ImageProperties) -> dict[str, dict[st
             },
             'required': ['images', 'first', 'schema'],
         },
+        'ImagesV1': {
+            'type': 'object',
+            'properties': {'images': _list({'type': 'object', 'required': ['id', 'properties']})},
+            'required': ['images'],
+        },
         'NewImage': {
             'type': 'object',
             'properties': writable,
