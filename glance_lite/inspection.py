@@ -38,6 +38,8 @@ _SAME_FORMAT = {
 }
 #: Formats in which the bytes are those of the disk, and their count its size.
 _PLAIN = frozenset({'gpt', 'luks'})
+#: Formats that change nothing about the bytes, whoever reads them.
+_SAME_BYTES = _PLAIN | {'raw', 'iso'}
 #: Containers that wrap a disk: no signature of the disk is at their start.
 _WRAPPERS = frozenset({'ova', 'ovf', 'docker', 'compressed'})
 
@@ -322,6 +324,16 @@ def _kind(head: bytes) -> str | None:
 def kind_of(head: bytes) -> str | None:
     """Return what content begins like, such as ``gzip``, if it is no disk image."""
     return _kind(head)
+
+
+def undeclared(formats: list[str], disk_format: str | None) -> str | None:
+    """Return the format to note with an image: of content that tools take for another disk.
+
+    None where the bytes are the disk, or of the declared format.
+    """
+    if disk_format in formats:
+        return None
+    return '+'.join(name for name in formats if name not in _SAME_BYTES) or None
 
 
 def inspect_file(path: str, inspector: Inspector) -> Finding:

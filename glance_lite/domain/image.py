@@ -98,6 +98,8 @@ FAILED_IMPORT = 'os_glance_failed_import'
 IMPORT_ERROR = 'os_glance_import_error'
 #: How an image came past the import plugins: ``upload`` or ``location``.
 UNCHECKED = 'os_glance_unchecked'
+#: The format of the content where it is another one than declared, such as a qcow2 called raw.
+CONTENT_FORMAT = 'os_glance_content_format'
 
 
 @dataclasses.dataclass

@@ -7,7 +7,7 @@ from typing import Any
 
 from oslo_log import log
 
-from glance_lite import exceptions, image_data
+from glance_lite import exceptions, image_data, inspection
 from glance_lite.db import images
 from glance_lite.db.engine import Database, Session
 from glance_lite.domain import image as domain
@@ -91,7 +91,11 @@ def add_hashes(
         if facts.size != image.size:
             raise exceptions.ImportFailed('source_changed', 'The data has another size now.')
         refused = _refusal(rules, facts, image)
-        db.transact(lambda session: _record(session, run, facts, refused))
+        undeclared = inspection.undeclared(facts.finding.formats, image.disk_format)
+        properties = {domain.CONTENT_FORMAT: undeclared}
+        if refused is not None:
+            properties[domain.IMPORT_ERROR] = f'{refused.code}: {refused.message}'
+        db.transact(lambda session: _record(session, run, facts.columns, properties, refused))
     except exceptions.LeaseLost:
         raise
     except Exception as error:
@@ -112,18 +116,17 @@ def _refusal(
 def _record(
     session: Session,
     run: ImportRun,
-    facts: image_data.Facts,
+    columns: dict[str, Any],
+    properties: dict[str, str | None],
     refused: exceptions.ImportFailed | None,
 ) -> None:
     run.guard(session)
-    columns: dict[str, Any] = dict(facts.columns)
     if not images.update(
         session, run.image_id, from_status=domain.HAS_DATA, held_by=run.task.task_id, **columns
     ):
         raise exceptions.ImportCancelled('The image was deleted.')
+    images.set_properties(session, run.image_id, properties)
     if refused is None:
         return
     images.update(session, run.image_id, from_status=domain.ACTIVE, status=domain.DEACTIVATED)
-    reason = f'{refused.code}: {refused.message}'
-    images.set_properties(session, run.image_id, {domain.IMPORT_ERROR: reason})
     LOG.warning('Image %s is deactivated: %s', run.image_id, refused.message)

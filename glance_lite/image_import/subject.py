@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from glance_lite import exceptions
+from glance_lite import exceptions, inspection
 from glance_lite.db import images, tasks
 from glance_lite.db.engine import Session
 from glance_lite.domain import image as domain
@@ -50,6 +50,7 @@ class Subject(Protocol):
         columns: Mapping[str, Any],
         locations: list[domain.Location],
         failed_stores: str | None,
+        formats: list[str],
     ) -> bool:
         """Make the image active, its data in these places; False as of :meth:`write`.
 
@@ -107,15 +108,18 @@ class HeldImage:
         columns: Mapping[str, Any],
         locations: list[domain.Location],
         failed_stores: str | None,
+        formats: list[str],
     ) -> bool:
         """Make the image active."""
         if not self._update(session, {'status': domain.ACTIVE, **columns}):
             return False
         images.set_locations(session, self._image_id, locations)
+        disk_format = images.get_bare(session, self._image_id).disk_format
         images.set_properties(
             session,
             self._image_id,
             {
+                domain.CONTENT_FORMAT: inspection.undeclared(formats, disk_format),
                 domain.IMPORTING_TO_STORES: None,
                 domain.UNCHECKED: None,
                 domain.FAILED_IMPORT: failed_stores,
@@ -202,6 +206,7 @@ class DraftedImage:
         columns: Mapping[str, Any],
         locations: list[domain.Location],
         failed_stores: str | None,
+        formats: list[str],
     ) -> bool:
         """Add the image, which is active from the first."""
         try:
@@ -215,6 +220,9 @@ class DraftedImage:
             image.properties.pop(name, None)
         if failed_stores:
             image.properties[domain.FAILED_IMPORT] = failed_stores
+        undeclared = inspection.undeclared(formats, image.disk_format)
+        if undeclared:
+            image.properties[domain.CONTENT_FORMAT] = undeclared
         images.insert(session, image)
         images.set_locations(session, self._image_id, locations)
         return True

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from oslo_log import log
 
-from glance_lite import exceptions, notifications, quotas, removing
+from glance_lite import exceptions, inspection, notifications, quotas, removing
 from glance_lite.api import access, body, errors, ranges, sending
 from glance_lite.api.wsgi import Reply, Request
 from glance_lite.db import images, ownership, removals, staged, uploads
@@ -297,7 +297,12 @@ def _publish(
             **facts.columns,
         )
         images.set_locations(session, image.image_id, [location])
-        images.set_properties(session, image.image_id, {domain.UNCHECKED: unchecked})
+        undeclared = inspection.undeclared(facts.finding.formats, image.disk_format)
+        images.set_properties(
+            session,
+            image.image_id,
+            {domain.UNCHECKED: unchecked, domain.CONTENT_FORMAT: undeclared},
+        )
 
     unchecked = 'upload' if request.services.plugins.names else None
     request.services.db.transact(

@@ -10,14 +10,21 @@ from typing import Any
 from oslo_log import log
 
 from glance_lite import creating, exceptions, removing
-from glance_lite.api import access, attributes, errors, location_changes, protection, views
+from glance_lite.api import (
+    access,
+    attributes,
+    errors,
+    image_page,
+    location_changes,
+    protection,
+    views,
+)
 from glance_lite.api.location_changes import LocationEdit, Moved
 from glance_lite.api.wsgi import Reply, Request
-from glance_lite.db import image_list, images, ownership, pending, removals, tasks
+from glance_lite.db import images, ownership, pending, removals, tasks
 from glance_lite.db.engine import Session, utcnow
 from glance_lite.domain import image as domain
 from glance_lite.domain import image_query, image_rules, json_patch, quota
-from glance_lite.domain.image_query import ImageQuery
 from glance_lite.domain.quota import Limits
 from glance_lite.image_import import checking
 from glance_lite.services import Services
@@ -57,7 +64,7 @@ def list_images(request: Request) -> Reply:
     """``GET /v2/images``: show a page of the images that the caller sees."""
     conf = request.services.conf
     query = image_query.parse(request.query, conf.limit_param_default, conf.api_limit_max)
-    page, next_marker = read_page(request, query)
+    page, next_marker = image_page.read(request, query)
     data: dict[str, Any] = {
         'images': [_view(request, image) for image in page],
         'first': _link(request.query, None),
@@ -66,27 +73,6 @@ def list_images(request: Request) -> Reply:
     if next_marker is not None:
         data['next'] = _link(request.query, next_marker)
     return Reply(data=data)
-
-
-def read_page(request: Request, query: ImageQuery) -> tuple[list[domain.Image], str | None]:
-    """Return the images of a page as the caller may see them, and the marker of the next page."""
-    context, services = request.context, request.services
-    services.policy.require(context, 'get_images', {'project_id': context.project_id})
-    page: list[domain.Image] = []
-    more = False
-    if all(protection.may_read(request, each.property) for each in query.filters if each.property):
-        page, more = services.db.read(
-            lambda session: image_list.list_page(
-                session, query, context.project_id, bool(context.is_admin)
-            )
-        )
-    protection.hide(request, page)
-    next_marker = page[-1].image_id if more else None
-    return [
-        image
-        for image in page
-        if services.policy.allows(context, 'get_image', access.target_of(context, image))
-    ], next_marker
 
 
 def update_image(request: Request) -> Reply:

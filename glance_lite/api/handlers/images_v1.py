@@ -9,8 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from glance_lite import exceptions
-from glance_lite.api import views
-from glance_lite.api.handlers import images
+from glance_lite.api import image_page, views
 from glance_lite.api.wsgi import Reply, Request
 from glance_lite.domain import image_query, text
 from glance_lite.domain.image_query import Filter, ImageQuery
@@ -38,7 +37,7 @@ _PUBLIC = {'true': 'public', 'false': 'all', 'none': 'all'}
 
 def list_images_v1(request: Request) -> Reply:
     """``GET /v1/images/detail``: show a page of the images that the caller sees, as v1 did."""
-    page, _ = images.read_page(request, parse(request))
+    page, _ = image_page.read(request, parse(request))
     return Reply(data={'images': [views.image_v1(image, request.base_url) for image in page]})
 
 

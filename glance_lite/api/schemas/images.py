@@ -192,6 +192,10 @@ def _properties(
             **shown,
             'description': 'How the data came past the import plugins: upload or location.',
         },
+        'os_glance_content_format': {
+            **shown,
+            'description': 'The format of the content where it is not the one declared.',
+        },
         'os_glance_import_error': {
             **shown,
             'description': 'Why the last import failed; gone when the next one starts.',

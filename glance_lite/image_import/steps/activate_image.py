@@ -52,9 +52,11 @@ class ActivateImage(Step):
             for name in ('size', 'checksum', 'os_hash_algo', 'os_hash_value')
         } | {'virtual_size': image_facts['finding']['virtual_size']}
 
+        formats = image_facts['finding']['formats']
+
         def work(session: Session) -> None:
             subject = self.run.subject
-            if not subject.publish(session, columns, found.locations, found.failed_stores):
+            if not subject.publish(session, columns, found.locations, found.failed_stores, formats):
                 raise exceptions.ImportCancelled('The image is no longer held by this import.')
 
         publishing.publish(self._db, self.run, work)

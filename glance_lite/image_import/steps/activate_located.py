@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from glance_lite import exceptions
+from glance_lite import exceptions, inspection
 from glance_lite.db import images
 from glance_lite.db.engine import Database, Session
 from glance_lite.domain import image as domain
@@ -46,5 +46,11 @@ class ActivateLocated(Step):
                 raise exceptions.ImportCancelled('The image is no longer held by this task.')
             location = domain.Location(plan['store'], plan['uri'])
             images.set_locations(session, self.run.image_id, [location])
+            if measured:
+                disk_format = images.get_bare(session, self.run.image_id).disk_format
+                undeclared = inspection.undeclared(facts['finding']['formats'], disk_format)
+                images.set_properties(
+                    session, self.run.image_id, {domain.CONTENT_FORMAT: undeclared}
+                )
 
         publishing.publish(self._db, self.run, work)

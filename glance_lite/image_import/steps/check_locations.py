@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from oslo_log import log
 
-from glance_lite import exceptions, image_data
+from glance_lite import exceptions, image_data, inspection
 from glance_lite.db import images
 from glance_lite.db.engine import Database, Session
 from glance_lite.domain import image as domain
@@ -86,6 +86,8 @@ class CheckLocations(Step):
             **facts.columns,
         ):
             raise exceptions.ImportCancelled('The image was deleted.')
+        undeclared = inspection.undeclared(facts.finding.formats, image.disk_format)
+        images.set_properties(session, image.image_id, {domain.CONTENT_FORMAT: undeclared})
         image.os_hash_algo, image.os_hash_value = facts.os_hash_algo, facts.os_hash_value
         image.checksum = facts.checksum
 

@@ -126,6 +126,22 @@ def test_f18_it_is_refused_when_it_is_declared_raw_too(
 
 
 @pytest.mark.parametrize('way', WAYS)
+def test_f18_a_safe_disk_that_is_declared_raw_is_marked(api: Api, origin: Origin, way: str) -> None:
+    for data, declared, mark in (
+        (hostile.qcow2_header(), 'raw', 'qcow2'),
+        (hostile.qcow2_header(), 'qcow2', None),
+        (hostile.gpt(), 'raw', None),
+        (bytes(4096), 'raw', None),
+    ):
+        path, told = bring(api, origin, way, data, disk_format=declared)
+        image = api.get(path).json
+        assert image['status'] == 'active', told
+        assert image.get('os_glance_content_format') == mark
+    marked = api.get('/v2/images?os_glance_content_format=qcow2').json['images']
+    assert [image['disk_format'] for image in marked] == ['raw']
+
+
+@pytest.mark.parametrize('way', WAYS)
 @pytest.mark.parametrize('container', ['ova', 'ovf', 'docker', 'compressed'])
 def test_f30d_no_container_switches_the_inspection_off(
     api: Api, origin: Origin, way: str, container: str
