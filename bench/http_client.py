@@ -70,9 +70,9 @@ class Client:
             raise UnexpectedAnswer(f'{method} {path}: {response.status} {data[:300]!r}')
         return json.loads(data) if data else None
 
-    def create_image(self, name: str) -> str:
-        """Create a raw, bare image; return its id."""
-        image = {'name': name, 'disk_format': 'raw', 'container_format': 'bare'}
+    def create_image(self, name: str, more: dict[str, Any] | None = None) -> str:
+        """Create a raw, bare image, with more attributes; return its id."""
+        image = {'name': name, 'disk_format': 'raw', 'container_format': 'bare', **(more or {})}
         return self.call('POST', '/v2/images', image)['id']
 
     def upload(self, image_id: str, what: str, source: Path) -> None:

@@ -35,6 +35,8 @@ filesystem_store_datadir = {folder}/store
 connection = {database}
 [paste_deploy]
 flavor = none
+[import]
+max_unfinished_per_project = 0
 [import_filtering_opts]
 allowed_schemes = http
 allowed_hosts = 127.0.0.1

@@ -20,7 +20,7 @@ HIDDEN_PROPERTIES = frozenset({'os_glance_stage_host', 'os_glance_hash_op_host'}
 
 def time(value: datetime.datetime | None) -> str | None:
     """Return a UTC time as the API writes it: ``YYYY-MM-DDTHH:MM:SSZ``."""
-    return None if value is None else value.strftime('%Y-%m-%dT%H:%M:%SZ')
+    return None if value is None else value.isoformat(timespec='seconds') + 'Z'
 
 
 def image(item: Image) -> dict[str, Any]:

@@ -47,6 +47,13 @@ def make_engine(group: Any) -> sa.Engine:
     return _server_engine(group)
 
 
+def reading(engine: sa.Engine) -> sa.Engine:
+    """Return an engine on the same pool whose connections only read."""
+    if engine.dialect.name == 'postgresql':
+        return engine.execution_options(isolation_level='AUTOCOMMIT')
+    return engine.execution_options(only_reads=True)
+
+
 def unusable(error: Exception) -> exceptions.ConfigError:
     """Return the error of a start without its database: what the driver said, and no URL."""
     return exceptions.ConfigError(
@@ -66,18 +73,16 @@ def _server_engine(group: Any) -> sa.Engine:
             options[name] = value
     if url.get_backend_name() == 'postgresql':
         options['client_encoding'] = 'utf8'
-    else:
-        options['pool_reset_on_return'] = None  # see _end_transaction
     if 'connect_timeout' not in url.query:
         options['connect_args'] = {'connect_timeout': CONNECT_SECONDS}
     engine = sa.create_engine(url, **options)
     exc_filters.register_engine(engine)
     if engine.dialect.driver == 'pymysql':
-        _share_certificates(engine)
+        _use_own_connections(engine)
+        sa.event.listen(engine, 'begin', _begin)
     sa.event.listen(engine, 'connect', _notice_silence)
     if engine.dialect.name in ('mysql', 'mariadb'):
         sa.event.listen(engine, 'connect', functools.partial(_set_session, group.mysql_sql_mode))
-        sa.event.listen(engine, 'reset', _end_transaction)
     sa.event.listen(engine, 'connect', _limit_idle_transactions)
     sa.event.listen(engine, 'checkout', _refuse_ended)
     if group.max_retries:
@@ -98,17 +103,22 @@ def _try_first(engine: sa.Engine, tries: int, pause_seconds: float) -> None:
         time.sleep(pause_seconds)
 
 
-def _share_certificates(engine: sa.Engine) -> None:
-    """Load the certificates of the host once.
+def _use_own_connections(engine: sa.Engine) -> None:
+    """Let connections of PyMySQL do less.
 
-    PyMySQL would for each connection without options for TLS, whether TLS is used or not: 20 ms of
-    CPU, many times what all else of a connection takes.
+    They begin no transaction by themselves (:func:`_begin` does), and end none that there is not.
+    They share the certificates of the host, which PyMySQL would load for each that has no options
+    for TLS, whether TLS is used or not: 20 ms of CPU, many times what all else takes.
     """
 
     driver: Any = engine.dialect.dbapi
 
     class Connection(driver.connections.Connection):
         shared: Any = None
+
+        def rollback(self) -> None:
+            if self.server_status & _IN_TRANSACTION:
+                super().rollback()
 
         def _create_ssl_ctx(self, options: Any) -> Any:
             if options:
@@ -119,7 +129,12 @@ def _share_certificates(engine: sa.Engine) -> None:
 
     @sa.event.listens_for(engine, 'do_connect')
     def _connect(dialect: Any, record: Any, args: Any, options: Any) -> Any:
-        return Connection(*args, **options)
+        return Connection(*args, autocommit=True, **options)
+
+
+def _begin(connection: sa.Connection) -> None:
+    if not connection.get_execution_options().get('only_reads'):
+        connection.exec_driver_sql('BEGIN')
 
 
 def _set_session(sql_mode: str | None, connection: Any, record: Any) -> None:
@@ -128,15 +143,6 @@ def _set_session(sql_mode: str | None, connection: Any, record: Any) -> None:
             cursor.execute('SET SESSION sql_mode = %s', [sql_mode])
         # lock the rows that are there and no gaps between them, as PostgreSQL does
         cursor.execute('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
-
-
-def _end_transaction(connection: Any, record: Any, state: Any) -> None:
-    """Roll back what was left open on a connection that returns to the pool.
-
-    It knows itself whether something was, so the server need not be told each time.
-    """
-    if not state.terminate_only and _status_of(connection) & _IN_TRANSACTION:
-        connection.rollback()
 
 
 def _limit_idle_transactions(connection: Any, record: Any) -> None:
@@ -178,10 +184,6 @@ def _refuse_ended(connection: Any, record: Any, proxy: Any) -> None:
         ended = True
     if ended:
         raise sa.exc.DisconnectionError
-
-
-def _status_of(connection: Any) -> int:
-    return int(getattr(connection, 'server_status', _IN_TRANSACTION))
 
 
 def socket_of(connection: Any) -> Any:

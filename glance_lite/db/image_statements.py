@@ -15,7 +15,8 @@ import sqlalchemy as sa
 
 from glance_lite.db import models
 
-#: Columns of the images table that are attributes of :class:`~glance_lite.domain.image.Image`.
+#: Columns of the images table that are attributes of :class:`~glance_lite.domain.image.Image`, in
+#: the order of these: rows become images by position, as by name it takes ten times as long.
 COLUMNS = (
     'name',
     'status',

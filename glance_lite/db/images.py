@@ -35,11 +35,13 @@ def get(session: Session, image_id: str) -> domain.Image:
     :raises ImageNotFound: there is none with this id.
     """
     rows = session.execute(statements.WHOLE, {'this_id': image_id}).all()
-    found = [_from_row(row) for row in rows if row.kind == statements.IMAGE]
+    found = [row for row in rows if row[1] == statements.IMAGE]
     if not found:
         raise exceptions.ImageNotFound(image_id)
-    _put_beside({found[0].image_id: found[0]}, rows)
-    return found[0]
+    this, _, _, name, _, _, *others = found[0]
+    image = domain.Image(this, name, *others)
+    _put_beside({this: image}, rows)
+    return image
 
 
 def get_bare(session: Session, image_id: str) -> domain.Image:
@@ -64,10 +66,10 @@ def get_for_update(session: Session, image_id: str) -> domain.Image:
 
 def load(session: Session, rows: Sequence[Any]) -> list[domain.Image]:
     """Turn rows of the images table into images, with one query for all that stands beside."""
-    images = {row.id: _from_row(row) for row in rows}
+    images = {row[0]: _from_row(row) for row in rows}
     if images:
         _put_beside(images, session.execute(statements.BESIDE, {'these_ids': list(images)}).all())
-    return [images[row.id] for row in rows]
+    return [images[row[0]] for row in rows]
 
 
 def insert(session: Session, image: domain.Image) -> domain.Image:
@@ -208,7 +210,7 @@ def delete(
 
 
 def _from_row(row: Any) -> domain.Image:
-    return domain.Image(row.id, **{name: getattr(row, name) for name in statements.COLUMNS})
+    return domain.Image(*row)
 
 
 def _put_beside(images: dict[str, domain.Image], rows: Iterable[Any]) -> None:

@@ -303,8 +303,8 @@ def test_text_of_all_the_world_comes_back(db):
 def test_what_was_left_open_is_rolled_back(db):
     connection = db.engine.raw_connection()
     cursor = connection.cursor()
-    if db.is_embedded:
-        cursor.execute('BEGIN')  # the other drivers do so by themselves
+    if db.engine.dialect.name != 'postgresql':
+        cursor.execute('BEGIN')  # the driver of PostgreSQL does so by itself
     cursor.execute('INSERT INTO marks VALUES (1)')
     connection.close()
     assert marks(db) == 0
@@ -341,3 +341,23 @@ def test_the_connections_of_a_process_share_the_certificates_of_the_host(urls):
 def test_options_for_tls_are_obeyed(urls):
     with pytest.raises(exceptions.ConfigError, match=r'SSL|TLS|certificate'):
         make_db(urls('mariadb') + '?ssl_verify_cert=true', max_retries=1)
+
+
+@pytest.mark.parametrize('kind', services.SERVERS)
+def test_who_only_reads_is_in_no_transaction(urls, kind):
+    def in_transaction(session):
+        raw = session.connection.dbapi_connection
+        if kind == 'mariadb':
+            return bool(raw.server_status & 1)
+        return raw.info.transaction_status.name != 'IDLE'
+
+    with opened(urls(kind)) as db:
+        for _ in range(2):  # on the same connection of the pool
+            with db.reader() as session:
+                session.exec_driver_sql('SELECT a FROM marks').all()
+                assert not in_transaction(session)
+            with db.writer() as session:
+                session.exec_driver_sql('INSERT INTO marks VALUES (1)')
+                assert in_transaction(session)
+        with db.reader() as session:
+            assert len(session.exec_driver_sql('SELECT a FROM marks').all()) == 2

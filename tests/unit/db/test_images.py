@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images in the database: what goes in comes out, and statuses change by compare-and-set."""
 
+import dataclasses
 import uuid
 
 import pytest
 
 from glance_lite import exceptions
 from glance_lite.db import images
+from glance_lite.db.image_statements import COLUMNS
 from glance_lite.domain import image as domain
 
 
@@ -71,3 +73,8 @@ def test_properties_tags_and_locations_are_replaced(any_db, image):
     found = read(any_db, image)
     assert found.properties == {'Os': 'z', 'new': 'n'}
     assert found.tags == ['t'] and found.locations == places
+
+
+def test_the_columns_are_in_the_order_of_the_attributes():
+    names = [field.name for field in dataclasses.fields(domain.Image)]
+    assert names[: len(COLUMNS) + 1] == ['image_id', *COLUMNS]

@@ -36,6 +36,15 @@ PATCH = [
     {'op': 'replace', 'path': '/name', 'value': 'bench changed'},
     {'op': 'add', 'path': '/bench', 'value': 'yes'},
 ]
+#: What images of a cloud usually have.
+ATTRIBUTES = {
+    'os_distro': 'debian',
+    'os_version': '12',
+    'architecture': 'x86_64',
+    'hw_disk_bus': 'virtio',
+    'hw_qemu_guest_agent': 'yes',
+    'tags': ['lts', 'cloud'],
+}
 DIRECT = {'name': 'glance-direct'}
 SERVICES = {kind.key: kind for kind in (UnderUwsgi, GlanceLite, Peer)}
 
@@ -113,7 +122,7 @@ class Bench:
         made: list[str] = []
 
         def create(client: Client, image: str) -> None:
-            made.append(client.create_image('bench'))
+            made.append(client.create_image('bench', ATTRIBUTES))
 
         places = [''] * self._count
         if name is None:
