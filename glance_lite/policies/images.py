@@ -32,7 +32,10 @@ _RULES: list[policy.RuleDefault] = [
         'get_images',
         base.ADMIN_OR_PROJECT_READER,
         'List images.',
-        [{'path': '/v2/images', 'method': 'GET'}],
+        [
+            {'path': '/v2/images', 'method': 'GET'},
+            {'path': '/v1/images/detail', 'method': 'GET'},
+        ],
         scope_types=_SCOPES,
     ),
     policy.DocumentedRuleDefault(
