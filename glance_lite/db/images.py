@@ -218,9 +218,9 @@ def _put_beside(images: dict[str, domain.Image], rows: Iterable[Any]) -> None:
     places: list[tuple[int, str, domain.Location]] = []
     for image_id, kind, place, name, value, metadata, *_ in rows:
         if kind == statements.PROPERTY:
-            images[image_id].properties[name] = value
+            images[image_id].properties.update(json.loads(value))
         elif kind == statements.TAG:
-            images[image_id].tags.append(name)
+            images[image_id].tags.extend(json.loads(value))
         elif kind == statements.LOCATION:
             places.append((place, image_id, domain.Location(name, value, json.loads(metadata))))
     for image in images.values():

@@ -8,7 +8,7 @@ import pytest
 
 from glance_lite import exceptions
 from glance_lite.db import images
-from glance_lite.db.image_statements import COLUMNS
+from glance_lite.db.image_statements import COLUMNS, ROW
 from glance_lite.domain import image as domain
 
 
@@ -78,3 +78,29 @@ def test_properties_tags_and_locations_are_replaced(any_db, image):
 def test_the_columns_are_in_the_order_of_the_attributes():
     names = [field.name for field in dataclasses.fields(domain.Image)]
     assert names[: len(COLUMNS) + 1] == ['image_id', *COLUMNS]
+
+
+def test_properties_and_tags_come_back_to_the_character(any_db):
+    strange = [
+        '"',
+        "'",
+        '\\',
+        '\\"',
+        '\n\r\t\b\f',
+        '\x01\x1f\x7f',
+        '{}[],:',
+        'é日\u2028\ufeff',
+        ' a ',
+        '',
+    ]
+    new = domain.Image(str(uuid.uuid4()), tags=[text for text in strange if text])
+    new.properties = {f'p{text}': text for text in strange}
+    new.properties |= {f'long {number}': 'x\\"' * 21_000 for number in range(30)}
+    with any_db.writer() as session:
+        images.insert(session, new)
+    found = read(any_db, new)
+    assert found.properties == new.properties
+    assert found.tags == sorted(new.tags)
+    with any_db.reader() as session:
+        (listed,) = images.load(session, [session.execute(ROW, {'this_id': new.image_id}).one()])
+    assert (listed.properties, listed.tags) == (found.properties, found.tags)
