@@ -156,7 +156,8 @@ def test_every_rule_of_a_call_names_it() -> None:
     for rule in policies.list_rules():
         assert rule.description
         if rule.name not in ('default', 'context_is_admin', 'service_api'):
-            assert all(operation['path'].startswith(('/v1/', '/v2/')) for operation in rule.operations)
+            paths = [operation['path'] for operation in rule.operations]
+            assert all(path.startswith(('/v1/', '/v2/')) for path in paths)
 
 
 def test_every_operation_of_a_rule_is_in_the_table_of_permissions() -> None:

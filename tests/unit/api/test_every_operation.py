@@ -108,5 +108,6 @@ def test_a_rule_may_keep_callers_from_listing(make_api: Any, tmp_path: Path) -> 
     rules = tmp_path / 'policy.yaml'
     rules.write_text('"get_images": "role:lister"\n')
     api = make_api(f'[oslo_policy]\npolicy_file = {rules}\n')
-    assert error(api.get('/v2/images')) == (403, 'forbidden')
+    for path in ('/v2/images', '/v1/images/detail'):
+        assert error(api.get(path)) == (403, 'forbidden')
     assert api.get('/v2/images', caller='p1:lister').json['images'] == []
