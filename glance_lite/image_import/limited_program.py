@@ -7,6 +7,7 @@ the program ends with the thread that started it, and cannot gain rights.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import selectors
@@ -119,5 +120,6 @@ def _watch(
                     selector.unregister(key.fileobj)
     while process.poll() is None and time.monotonic() < ends_at:
         check()
-        time.sleep(_LOOK_SECONDS)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_LOOK_SECONDS)  # it mostly ends at once when it has closed its pipes
     return bytes(complaints), process.poll() is None
