@@ -18,12 +18,12 @@ from glance_lite import exceptions
 from glance_lite.db import image_sides, images, members, models
 from glance_lite.db.engine import Session
 from glance_lite.db.image_sides import MYSQL, Side, has
-from glance_lite.db.image_statements import COLUMNS
+from glance_lite.db.image_statements import BARE
 from glance_lite.domain import image as domain
 from glance_lite.domain.image_query import Filter, ImageQuery
 
 _TABLE = models.images
-_ROW = [_TABLE.c.id, *(_TABLE.c[name] for name in COLUMNS)]
+_ROW = list(BARE.selected_columns)
 #: Columns that no index has: images are looked at one by one.
 _WITHOUT_INDEX = frozenset({'virtual_size', 'min_disk', 'min_ram', 'os_hash_algo'})
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {

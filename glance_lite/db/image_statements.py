@@ -119,8 +119,9 @@ WHOLE = sa.union_all(
 BESIDE = sa.union_all(
     *_beside(lambda image_id: image_id.in_(sa.bindparam('these_ids', expanding=True)))
 )
-#: The row of an image alone.
-ROW = sa.select(_IMAGES.id, *(_IMAGES[name] for name in COLUMNS)).where(*_IS_THIS)
+#: The row of an image alone: what ``images.load`` makes an image of.
+BARE = sa.select(_IMAGES.id, *(_IMAGES[name] for name in COLUMNS))
+ROW = BARE.where(*_IS_THIS)
 #: The row of an image, deleted or not.
 TAKEN = sa.select(_IMAGES.id).where(_IMAGES.id == _THIS)
 #: Lock the row of an image.

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from glance_lite import exceptions
 from glance_lite.db import images, models, staged, tasks
 from glance_lite.db.engine import Database
+from glance_lite.db.image_statements import BARE
 from glance_lite.domain import image as domain
 from glance_lite.domain import task as task_domain
 from glance_lite.domain.task import Task
@@ -370,7 +371,7 @@ def _all_tasks(session: Any) -> list[Task]:
 
 
 def _all_images(session: Any) -> list[domain.Image]:
-    rows = session.execute(sa.select(models.images).where(models.images.c.deleted.is_(False)))
+    rows = session.execute(BARE.where(models.images.c.deleted.is_(False)))
     return images.load(session, rows.all())
 
 
