@@ -22,9 +22,11 @@ LOG = log.getLogger(__name__)
 
 #: Every signature that is looked for lies within so many bytes at the start.
 HEAD_BYTES = 64 * 1024
-#: What follows is looked at in blocks of so many bytes, whatever pieces it comes in: inspectors
-#: may find something else in other pieces.
+#: What follows is looked at in blocks of so many bytes, whatever pieces it comes in, as inspectors
+#: may find something else in other pieces: small ones up to a place, so that they answer soon, and
+#: large ones from there, as each costs them the same.
 _BLOCK_BYTES = HEAD_BYTES
+_LARGE_BLOCKS_FROM = _LARGE_BLOCK_BYTES = 1 << 20
 _SECTOR_BYTES = 512
 #: The largest virtual size that a record can hold.
 _LARGEST_SIZE = (1 << 63) - 1
@@ -113,6 +115,7 @@ class Inspector:
         self._judge = judge or (lambda finding: None)
         self._block = bytearray()
         self._size = 0
+        self._looked_at = 0
         self._matches: list[_Match] = []
         self._watched: list[_Match] = []
         self._kind: str | None = None
@@ -134,13 +137,14 @@ class Inspector:
         """
         self._size += len(data)
         while len(data) and (self._watched or not self._begun):
-            taken = data[: _BLOCK_BYTES - len(self._block)]
+            length = _BLOCK_BYTES if self._looked_at < _LARGE_BLOCKS_FROM else _LARGE_BLOCK_BYTES
+            taken = data[: length - len(self._block)]
             data = data[len(taken) :]
-            if len(taken) == _BLOCK_BYTES:
+            if len(taken) == length:
                 self._look(bytes(taken))
                 continue
             self._block += taken
-            if len(self._block) == _BLOCK_BYTES:
+            if len(self._block) == length:
                 self._look(self._take_block())
 
     def finish(self) -> Finding:
@@ -164,6 +168,7 @@ class Inspector:
         return block
 
     def _look(self, block: bytes) -> None:
+        self._looked_at += len(block)
         if not self._begun:
             self._begun = True
             self._matches = _recognise(block)
