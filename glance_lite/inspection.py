@@ -26,7 +26,8 @@ HEAD_BYTES = 64 * 1024
 #: may find something else in other pieces: small ones up to a place, so that they answer soon, and
 #: large ones from there, as each costs them the same.
 _BLOCK_BYTES = HEAD_BYTES
-_LARGE_BLOCKS_FROM = _LARGE_BLOCK_BYTES = 1 << 20
+_LARGE_BLOCKS_FROM = 1 << 20
+_LARGE_BLOCK_BYTES = 1 << 18
 _SECTOR_BYTES = 512
 #: The largest virtual size that a record can hold.
 _LARGEST_SIZE = (1 << 63) - 1
