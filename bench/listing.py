@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import shutil
 import statistics
@@ -22,6 +21,7 @@ from urllib.parse import urlencode
 
 import databases
 import listing_data
+import report
 from http_client import Client, UnexpectedAnswer
 from processes import free_port
 from service import GlanceLite
@@ -259,12 +259,7 @@ def main() -> int:
     except (OSError, RuntimeError, UnexpectedAnswer, subprocess.CalledProcessError) as error:
         print(f'{error}\nkept, with logs: {folder}')
         return 1
-    stamp = time.strftime('%Y-%m-%dT%H-%M-%SZ', time.gmtime())
-    results = HERE / 'results'
-    results.mkdir(exist_ok=True)
-    (results / f'listing-{stamp}.md').write_text(table(rows, options.images) + '\n')
-    (results / f'listing-{stamp}.json').write_text(json.dumps(rows, indent=1))
-    print(f'\n{table(rows, options.images)}')
+    report.keep('listing', table(rows, options.images), rows)
     shutil.rmtree(folder)
     return 0
 

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turn the figures of all rounds into one markdown table with ratios and targets."""
+"""Turn the figures of all rounds into one markdown table with ratios and targets; keep tables."""
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 Figures = dict[str, dict[str, list[float]]]
 
@@ -61,6 +64,16 @@ ROWS = [
     Row('slow1000_uploading', '… uploads still going on at the end'),
     Row('slow1000_kib_s', '… KiB/s of each uploader', 2),
 ]
+
+
+def keep(kind: str, text: str, figures: object) -> None:
+    """Print a text, and write it and the figures, as JSON, into ``results/``."""
+    stamp = time.strftime('%Y-%m-%dT%H-%M-%SZ', time.gmtime())
+    path = Path(__file__).resolve().parent / 'results' / f'{kind}-{stamp}.md'
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f'{text}\n')
+    path.with_suffix('.json').write_text(json.dumps(figures, indent=1))
+    print(f'\n{text}\n\nwritten to {path}')
 
 
 def table(figures: Figures, names: dict[str, str]) -> str:

@@ -9,7 +9,6 @@ service is set up and what is measured live in the modules that this one calls.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shutil
@@ -114,18 +113,13 @@ def run(options: argparse.Namespace, folder: Path) -> tuple[report.Figures, int]
 def write(options: argparse.Namespace, figures: report.Figures) -> None:
     """Print the table and write it, and the figures as JSON, into ``results/``."""
     names = {GlanceLite.key: GlanceLite.name, Peer.key: Peer.name}
-    stamp = time.strftime('%Y-%m-%dT%H-%M-%SZ', time.gmtime())
     title = (
         f'{options.mib} MiB, {options.rounds} rounds, {os.cpu_count()} CPUs, '
-        f'Python {platform.python_version()}, Linux {platform.release()}, {stamp}. '
+        f'Python {platform.python_version()}, Linux {platform.release()}, '
+        f'{time.strftime("%Y-%m-%d", time.gmtime())}. '
         'Median (smallest to largest).'
     )
-    text = f'{title}\n\n{report.table(figures, names)}\n'
-    results = HERE / 'results'
-    results.mkdir(exist_ok=True)
-    (results / f'{stamp}.md').write_text(text)
-    (results / f'{stamp}.json').write_text(json.dumps(figures, indent=1))
-    print(f'\n{text}\nwritten to {results / stamp}.md')
+    report.keep('run', f'{title}\n\n{report.table(figures, names)}', figures)
 
 
 def main() -> int:

@@ -9,7 +9,6 @@ measures bytes and imports. Prints a table and writes it into ``results/``.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import shutil
@@ -22,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import payload
+import report
 from http_client import Client, UnexpectedAnswer
 from peer import Peer
 from processes import free_port, wait_until
@@ -295,12 +295,7 @@ def main() -> int:
     finally:
         for service in services:
             service.remove()
-    stamp = time.strftime('%Y-%m-%dT%H-%M-%SZ', time.gmtime())
-    results = HERE / 'results'
-    results.mkdir(exist_ok=True)
-    (results / f'requests-{stamp}.md').write_text(table(figures) + '\n')
-    (results / f'requests-{stamp}.json').write_text(json.dumps(figures, indent=1))
-    print(f'\n{table(figures)}')
+    report.keep('requests', table(figures), figures)
     shutil.rmtree(folder)
     return 0
 

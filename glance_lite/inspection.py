@@ -42,7 +42,7 @@ _SAME_FORMAT = {
 #: Formats in which the bytes are those of the disk, and their count its size.
 _PLAIN = frozenset({'gpt', 'luks'})
 #: Formats that change nothing about the bytes, whoever reads them.
-_SAME_BYTES = _PLAIN | {'raw', 'iso'}
+SAME_BYTES = _PLAIN | {'raw', 'iso'}
 #: Containers that wrap a disk: no signature of the disk is at their start.
 _WRAPPERS = frozenset({'ova', 'ovf', 'docker', 'compressed'})
 
@@ -339,7 +339,7 @@ def undeclared(formats: list[str], disk_format: str | None) -> str | None:
     """
     if disk_format in formats:
         return None
-    return '+'.join(name for name in formats if name not in _SAME_BYTES) or None
+    return '+'.join(name for name in formats if name not in SAME_BYTES) or None
 
 
 def inspect_file(path: str, inspector: Inspector) -> Finding:

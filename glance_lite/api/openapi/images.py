@@ -84,18 +84,18 @@ _LIST = (
 )
 
 _LIST_V1 = (
-    Parameter('limit', 'How many images the page has at most.', {'type': 'integer', 'minimum': 0}),
-    Parameter('marker', 'The id of the image after which the page begins.', {'$ref': 'Marker'}),
+    *(
+        each
+        for each in _LIST
+        if each.name
+        in ('limit', 'marker', 'size_min', 'size_max', 'min_disk', 'min_ram', 'protected')
+    ),
     Parameter('sort_key', 'What to sort by.', {'type': 'string', 'enum': [*image_query.SORT_KEYS]}),
     Parameter('sort_dir', 'The direction.', {'type': 'string', 'enum': ['asc', 'desc']}),
     *(
         Parameter(name, 'Equal to this.', _TEXT)
         for name in ('name', 'status', 'container_format', 'disk_format')
     ),
-    Parameter('size_min', 'Bytes: this or more.', _COUNT),
-    Parameter('size_max', 'Bytes: this or less.', _COUNT),
-    *(Parameter(name, 'Equal to this.', _COUNT) for name in ('min_disk', 'min_ram')),
-    Parameter('protected', 'Only images that are so.', _FLAG),
     Parameter(
         'is_public',
         'Only public images, only others, or all.',

@@ -129,7 +129,7 @@ class ImageConversion(ImportPlugin):
             reject(f'A disk of the format {content} cannot be converted.')
         self._convert(staged, content, target, self._permitted_size(found))
         made = inspection.inspect_file(staged.new_path(), rules.inspector(target, 'bare'))
-        if target == 'raw' and not {*made.formats} <= {*_PLAIN, 'iso'}:
+        if target == 'raw' and not inspection.SAME_BYTES.issuperset(made.formats):
             reject(f'The disk holds another image, of the format {made.name}.')
         return ImageChanges(
             disk_format=target,
